@@ -1,0 +1,1 @@
+//! Checked reads of little-endian bytes.

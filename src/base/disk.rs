@@ -1,0 +1,1 @@
+//! Durable writes: a file is replaced whole or not at all.

@@ -1,0 +1,1 @@
+//! The door: words to calls. One file a command; nothing below prints, reads the environment or exits.

@@ -1,0 +1,1 @@
+//! The model file: parameters, their masks, and what proves them whole.

@@ -1,0 +1,3 @@
+//! The program `unlearn`.
+
+fn main() {}

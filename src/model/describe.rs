@@ -1,0 +1,95 @@
+//! A network as its description says it: a directed acyclic graph of operations.
+
+/// Channels, height, width of what a node gives for one sample.
+pub type Shape = [usize; 3];
+
+/// One operation, with its attributes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The sample, normalised per channel: `(x - mean[c]) / std[c]`. Always node 0.
+    Input,
+    /// 2-D convolution, weight `[filters, C / groups, kh, kw]`, optional bias `[filters]`.
+    Conv {
+        /// Output channels.
+        filters: usize,
+        /// Kernel height and width.
+        kernel: [usize; 2],
+        /// Step in both directions.
+        stride: usize,
+        /// Zeros added on each side, in height and in width.
+        padding: [usize; 2],
+        /// Channel groups.
+        groups: usize,
+        /// Whether a bias is added.
+        bias: bool,
+    },
+    /// `y = W x + b`, weight `[outputs, C * H * W]`, optional bias `[outputs]`. Gives `[outputs, 1, 1]`.
+    Linear {
+        /// Output features.
+        outputs: usize,
+        /// Whether a bias is added.
+        bias: bool,
+    },
+    /// Batch normalisation per channel with scale and shift.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+        /// Share of the new batch in the running statistics (PyTorch's meaning).
+        momentum: f32,
+    },
+    /// `max(x, 0)`; its gradient at exactly 0 is 0.
+    Relu,
+    /// The sum of two inputs of one shape.
+    Add,
+    /// Largest value of each window; no padding.
+    MaxPool {
+        /// Window height and width.
+        kernel: usize,
+        /// Step in both directions.
+        stride: usize,
+    },
+    /// Mean over height and width. Gives `[C, 1, 1]`.
+    GlobalAvgPool,
+    /// The parameter-free shortcut of CIFAR ResNets (option A): takes every `stride`-th row and
+    /// column and puts `(channels - C) / 2` zero channels before and behind.
+    PadShortcut {
+        /// Step in both directions.
+        stride: usize,
+        /// Output channels.
+        channels: usize,
+    },
+}
+
+/// One node of the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique name, `layer1.0.conv1`. Parameters are `<name>.weight`, `<name>.bias`; a batch norm
+    /// also has `<name>.running_mean` and `<name>.running_var`.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// Indices of the nodes it reads, all smaller than its own.
+    pub inputs: Vec<usize>,
+    /// What it gives for one sample.
+    pub shape: Shape,
+    /// Whether pruning may remove weights here (convolutions and linear layers only; the head is not
+    /// prunable unless the description says so).
+    pub prunable: bool,
+}
+
+/// A checked description: every input exists, every shape fits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The network's name.
+    pub name: String,
+    /// Number of classes, the outputs of the last node.
+    pub classes: usize,
+    /// Per-channel mean that the input node subtracts.
+    pub mean: Vec<f32>,
+    /// Per-channel standard deviation that the input node divides by.
+    pub std: Vec<f32>,
+    /// Nodes in order of execution; node 0 is the input, the last gives the logits.
+    pub nodes: Vec<Node>,
+    /// The text it was read from, with which the file is written.
+    pub source: String,
+}

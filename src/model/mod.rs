@@ -1,0 +1,5 @@
+//! Description to plan: networks, ordered parameters.
+
+mod describe;
+
+pub use describe::{Description, Node, Op, Shape};

@@ -1,0 +1,1 @@
+//! Masks and kernels on plain slices.

@@ -1,0 +1,1 @@
+//! The loop: batches, loss, optimiser, schedule.

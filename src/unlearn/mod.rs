@@ -1,0 +1,1 @@
+//! Forgetting: methods that remove the influence of samples.
