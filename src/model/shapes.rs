@@ -1,0 +1,119 @@
+//! What an operation gives, from what it reads.
+
+use super::describe::{Op, Shape};
+use super::fault::DescribeFault;
+
+/// The most channels, features or filters that one operation may have.
+pub const MAX_CHANNELS: usize = 65_536;
+/// The most values that one operation may give for one sample.
+pub const MAX_VALUES: u64 = 1 << 26;
+/// The most weights that one operation may have.
+pub const MAX_WEIGHTS: u64 = 1 << 30;
+
+/// The shape that `op`, called `name`, gives for inputs of shapes `inputs`.
+///
+/// The attributes and the number of inputs were checked; how they fit together is found here.
+pub(super) fn infer(name: &str, op: &Op, inputs: &[Shape]) -> Result<Shape, DescribeFault> {
+    let [channels, height, width] = inputs[0];
+    let shape = match *op {
+        Op::Input | Op::BatchNorm { .. } | Op::Relu => inputs[0],
+        Op::Add => sum(name, inputs[0], inputs[1])?,
+        Op::GlobalAvgPool => [channels, 1, 1],
+        Op::Linear { outputs, .. } => [outputs, 1, 1],
+        Op::Conv { filters, kernel, stride, padding, groups, .. } => {
+            grouped(name, channels, filters, groups)?;
+            let padded = [height + 2 * padding[0], width + 2 * padding[1]];
+            let [rows, columns] = slide(name, padded, kernel, stride)?;
+            [filters, rows, columns]
+        }
+        Op::MaxPool { kernel, stride } => {
+            let [rows, columns] = slide(name, [height, width], [kernel; 2], stride)?;
+            [channels, rows, columns]
+        }
+        Op::PadShortcut { stride, channels: wanted } => {
+            widened(name, channels, wanted)?;
+            [wanted, height.div_ceil(stride), width.div_ceil(stride)]
+        }
+    };
+    within(name, "output values a sample", shape.map(|side| side as u128), MAX_VALUES)?;
+    if let Some(weights) = weight_shape(op, inputs[0]) {
+        within(name, "weights", weights.iter().map(|&side| side as u128), MAX_WEIGHTS)?;
+    }
+    Ok(shape)
+}
+
+/// The shape of `op`'s weight when it reads `input`; `None` if it has no weight matrix.
+pub(super) fn weight_shape(op: &Op, input: Shape) -> Option<Vec<usize>> {
+    match *op {
+        Op::Conv { filters, kernel, groups, .. } => {
+            Some(vec![filters, input[0] / groups, kernel[0], kernel[1]])
+        }
+        Op::Linear { outputs, .. } => Some(vec![outputs, input.iter().product()]),
+        _ => None,
+    }
+}
+
+fn sum(name: &str, left: Shape, right: Shape) -> Result<Shape, DescribeFault> {
+    if left == right {
+        return Ok(left);
+    }
+    Err(DescribeFault::ShapesDiffer { op: name.into(), left, right })
+}
+
+/// Where a window stands in each direction: `floor((padded - kernel) / stride) + 1`.
+fn slide(
+    name: &str,
+    padded: [usize; 2],
+    kernel: [usize; 2],
+    stride: usize,
+) -> Result<[usize; 2], DescribeFault> {
+    if kernel[0] > padded[0] || kernel[1] > padded[1] {
+        return Err(DescribeFault::KernelTooLarge { op: name.into(), kernel, padded });
+    }
+    Ok([(padded[0] - kernel[0]) / stride + 1, (padded[1] - kernel[1]) / stride + 1])
+}
+
+fn grouped(
+    name: &str,
+    channels: usize,
+    filters: usize,
+    groups: usize,
+) -> Result<(), DescribeFault> {
+    if channels.is_multiple_of(groups) && filters.is_multiple_of(groups) {
+        return Ok(());
+    }
+    Err(DescribeFault::BadValue {
+        op: name.into(),
+        key: "groups",
+        found: groups.to_string(),
+        expected: format!(
+            "a divisor of both its {channels} input channels and its {filters} filters"
+        ),
+    })
+}
+
+fn widened(name: &str, channels: usize, wanted: usize) -> Result<(), DescribeFault> {
+    if wanted >= channels && (wanted - channels).is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(DescribeFault::BadValue {
+        op: name.into(),
+        key: "channels",
+        found: wanted.to_string(),
+        expected: format!("its {channels} input channels and an even number more"),
+    })
+}
+
+fn within(
+    name: &str,
+    what: &'static str,
+    sides: impl IntoIterator<Item = u128>,
+    limit: u64,
+) -> Result<(), DescribeFault> {
+    // Four sides of at most 2^26 each fit into 128 bits.
+    let found = sides.into_iter().product::<u128>();
+    if found <= u128::from(limit) {
+        return Ok(());
+    }
+    Err(DescribeFault::TooLarge { op: name.into(), what, found, limit })
+}
