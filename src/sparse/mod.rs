@@ -1,1 +1,39 @@
-//! Masks and kernels on plain slices.
+//! Masks and kernels on plain slices: the arithmetic of a network whose weights mostly do not exist.
+//!
+//! Owns the mask, the blocked layout of activations, and every forward and backward kernel. Knows
+//! no network, no file and no sample. Imports [`crate::base`] alone.
+//!
+//! # Layout
+//!
+//! Activations are `[N / 16][C][H + 2h][W + 2h][16]`: sixteen samples side by side in the innermost
+//! place, and a halo of `h` zeros around each plane that stays zero for ever. So one weight that
+//! exists is one constant offset, every load is one aligned vector, and no kernel tests an edge.
+//! Lanes past the last sample of a ragged batch hold numbers nobody reads: gradients there are zero.
+//!
+//! # Order of sums
+//!
+//! A kernel's work is cut into units whose number depends on shapes alone, each unit owns what it
+//! writes, and each output sums its terms in one stated order. Threads change nothing.
+//! The instruction set does (a fused multiply-add rounds once): see [`Isa`].
+
+mod blocked;
+mod conv;
+mod gather;
+mod lanes;
+mod loss;
+mod mask;
+mod norm;
+mod pointwise;
+mod pool;
+mod update;
+mod weight_gradient;
+
+pub use blocked::{Blocked, LANES};
+pub use conv::{ConvPlan, ConvShape};
+pub use lanes::Isa;
+pub use loss::{Loss, cross_entropy, softmax};
+pub use mask::{Mask, MaskError};
+pub use norm::{BatchNorm, Saved};
+pub use pointwise::{add, copy_or_add, relu, relu_backward};
+pub use pool::{GlobalAvgPool, MaxPool, PadShortcut};
+pub use update::{L1, Step, UpdateStatistics, update};

@@ -1,0 +1,207 @@
+//! A network: description, masks, and one arena of the weights that exist.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::describe::Description;
+use super::parameters::{BufferKind, ParamKind};
+use crate::base::hash::Digest;
+use crate::base::rng::Stream;
+use crate::sparse::Mask;
+
+/// One parameter tensor of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// `conv1.weight`.
+    pub name: String,
+    /// Index of its node in the description.
+    pub node: usize,
+    /// What it does.
+    pub kind: ParamKind,
+    /// Its dimensions, as if every weight existed.
+    pub shape: Vec<usize>,
+    /// Whether pruning may remove weights of it.
+    pub prunable: bool,
+    /// Inputs that each output sums over.
+    pub fan_in: usize,
+    /// Which of its weights exist.
+    pub mask: Mask,
+    /// Where its existing weights lie in [`Network::values`].
+    pub range: Range<usize>,
+}
+
+/// One buffer of a network: running statistics of a batch norm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    /// `bn1.running_mean`.
+    pub name: String,
+    /// Index of its node in the description.
+    pub node: usize,
+    /// One value a channel.
+    pub values: Vec<f32>,
+}
+
+/// A network whose parameter is the packed vector [`Network::values`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// What it computes.
+    pub description: Arc<Description>,
+    /// Its parameters, in the description's order.
+    pub parameters: Vec<Parameter>,
+    /// Every weight that exists, parameter by parameter, in mask order.
+    pub values: Vec<f32>,
+    /// Its buffers, in the description's order.
+    pub buffers: Vec<Buffer>,
+}
+
+impl Network {
+    /// A dense network with fresh weights.
+    ///
+    /// Weights are normal with variance `2 / fan_in` (He et al. 2015), biases uniform within
+    /// `1 / sqrt(fan_in)`, scales 1, shifts 0, as the reference code and PyTorch do. Each tensor has
+    /// a stream of its own, `init/<name>`, so the same seed gives the same weights whatever else
+    /// the network holds.
+    pub fn new(description: Arc<Description>, seed: u64) -> Self {
+        let mut parameters = Vec::new();
+        let mut values = Vec::new();
+        for spec in description.parameters() {
+            let mut stream = Stream::new(seed, &format!("init/{}", spec.name));
+            let len: usize = spec.shape.iter().product();
+            let start = values.len();
+            let fan_in = spec.fan_in as f64;
+            values.extend((0..len).map(|_| match spec.kind {
+                ParamKind::Weight => (stream.normal() * (2.0 / fan_in).sqrt()) as f32,
+                ParamKind::Bias => stream.between(-1.0, 1.0) as f32 / fan_in.sqrt() as f32,
+                ParamKind::Scale => 1.0,
+                ParamKind::Shift => 0.0,
+            }));
+            parameters.push(Parameter {
+                name: spec.name,
+                node: spec.node,
+                kind: spec.kind,
+                shape: spec.shape,
+                prunable: spec.prunable,
+                fan_in: spec.fan_in,
+                mask: Mask::full(len),
+                range: start..values.len(),
+            });
+        }
+        let buffers = description.buffers().into_iter().map(|spec| {
+            let start = if spec.kind == BufferKind::RunningVar { 1.0 } else { 0.0 };
+            Buffer { name: spec.name, node: spec.node, values: vec![start; spec.channels] }
+        });
+        let buffers = buffers.collect();
+        Self { description, parameters, values, buffers }
+    }
+
+    /// The existing weights of parameter `index`.
+    pub fn packed(&self, index: usize) -> &[f32] {
+        &self.values[self.parameters[index].range.clone()]
+    }
+
+    /// Parameter `index` laid out dense, zero where no weight exists.
+    pub fn dense(&self, index: usize) -> Vec<f32> {
+        self.parameters[index].mask.spread(self.packed(index))
+    }
+
+    /// Gives the network new masks, one a parameter. Weights that exist before and after keep their
+    /// values; weights that come into existence are 0.
+    ///
+    /// # Panics
+    /// If a mask is not of its parameter's size.
+    pub fn set_masks(&mut self, masks: Vec<Mask>) {
+        assert_eq!(masks.len(), self.parameters.len(), "one mask a parameter");
+        let mut values = Vec::new();
+        for (index, mask) in masks.into_iter().enumerate() {
+            let start = values.len();
+            if mask == self.parameters[index].mask {
+                values.extend_from_slice(self.packed(index));
+            } else {
+                values.extend(mask.pack(&self.dense(index)));
+            }
+            self.parameters[index].mask = mask;
+            self.parameters[index].range = start..values.len();
+        }
+        self.values = values;
+    }
+
+    /// The masks of all parameters.
+    pub fn masks(&self) -> Vec<Mask> {
+        self.parameters.iter().map(|parameter| parameter.mask.clone()).collect()
+    }
+
+    /// Takes weights that are exactly 0 out of existence, in prunable parameters. Says how many.
+    pub fn drop_zeros(&mut self) -> usize {
+        let before = self.values.len();
+        let masks = (0..self.parameters.len())
+            .map(|index| {
+                let parameter = &self.parameters[index];
+                if !parameter.prunable {
+                    return parameter.mask.clone();
+                }
+                let kept: Vec<usize> = self
+                    .packed(index)
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, v)| **v != 0.0)
+                    .map(|(k, _)| k)
+                    .collect();
+                if kept.len() == parameter.mask.existing() {
+                    parameter.mask.clone()
+                } else {
+                    parameter.mask.narrow(&kept)
+                }
+            })
+            .collect();
+        self.set_masks(masks);
+        before - self.values.len()
+    }
+
+    /// The share of prunable weights that do not exist; 0 where nothing is prunable.
+    pub fn sparsity(&self) -> f64 {
+        let prunable = || self.parameters.iter().filter(|p| p.prunable);
+        let all: usize = prunable().map(|p| p.mask.len()).sum();
+        let existing: usize = prunable().map(|p| p.mask.existing()).sum();
+        if all == 0 { 0.0 } else { 1.0 - existing as f64 / all as f64 }
+    }
+
+    /// Whether every weight and statistic is a finite number; else the first that is not.
+    pub fn first_not_finite(&self) -> Option<&str> {
+        let parameter = self
+            .parameters
+            .iter()
+            .find(|p| self.values[p.range.clone()].iter().any(|v| !v.is_finite()));
+        let buffer = || self.buffers.iter().find(|b| b.values.iter().any(|v| !v.is_finite()));
+        parameter.map(|p| p.name.as_str()).or_else(|| buffer().map(|b| b.name.as_str()))
+    }
+
+    /// A digest over masks, weights and buffers.
+    pub fn digest(&self) -> Digest {
+        let floats =
+            |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let mut parts = vec![floats(&self.values)];
+        for parameter in &self.parameters {
+            let positions = parameter.mask.iter().flat_map(|p| (p as u32).to_le_bytes());
+            parts.push(positions.collect());
+        }
+        parts.extend(self.buffers.iter().map(|buffer| floats(&buffer.values)));
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Digest::of_parts("unlearn network, version 1", &parts)
+    }
+
+    /// The first parameter of `node`: its weight or scale.
+    pub(super) fn first_parameter(&self, node: usize) -> usize {
+        self.parameters.partition_point(|parameter| parameter.node < node)
+    }
+
+    /// The first buffer of `node`: its running mean.
+    pub(super) fn first_buffer(&self, node: usize) -> usize {
+        self.buffers.partition_point(|buffer| buffer.node < node)
+    }
+
+    /// Running mean and variance, the first being buffer `index`.
+    pub(super) fn running(&mut self, index: usize) -> (&mut [f32], &mut [f32]) {
+        let (before, after) = self.buffers.split_at_mut(index + 1);
+        (&mut before[index].values, &mut after[0].values)
+    }
+}

@@ -1,0 +1,282 @@
+//! Batch normalisation, with the ReLU behind it where there is one, forward and backward.
+//!
+//! `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`
+//!
+//! Training takes mean and (biased) variance over the samples and places of each channel, and moves
+//! the running statistics by `momentum`, with the unbiased variance, as PyTorch does. Frozen and
+//! evaluating networks take the running statistics. Sums run in `f32` within a plane's lanes and in
+//! `f64` over planes; variance is taken around the mean in a second pass.
+
+use rayon::prelude::*;
+
+use super::blocked::{Blocked, LANES};
+use super::lanes::{Isa, Lanes, Task};
+
+/// What one channel's backward pass needs to know of its forward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// The mean that was subtracted.
+    pub mean: f32,
+    /// One over the standard deviation that was divided by.
+    pub inverse: f32,
+}
+
+/// A batch normalisation between two geometries.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm {
+    /// Geometry of `x` and of its gradient.
+    pub input: Blocked,
+    /// Geometry of `y` and of its gradient.
+    pub output: Blocked,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Whether `max(y, 0)` is written.
+    pub relu: bool,
+}
+
+/// Sums over one channel, of `f(place of a, place of b)`.
+fn sum_channel(
+    [a, b]: [(&[f32], Blocked); 2],
+    channel: usize,
+    samples: usize,
+    isa: Isa,
+    f: impl Fn(f32, f32) -> [f32; 2] + Copy,
+) -> [f64; 2] {
+    let mut sums = [0.0f64; 2];
+    let blocks = a.0.chunks_exact(a.1.block()).zip(b.0.chunks_exact(b.1.block()));
+    for (block, (x, y)) in blocks.enumerate() {
+        let x = &x[channel * a.1.plane()..][..a.1.plane()];
+        let y = &y[channel * b.1.plane()..][..b.1.plane()];
+        let lanes = isa.run(SumPlane { x: (x, a.1), y: (y, b.1), f });
+        for lane in 0..Blocked::lanes_in(block, samples) {
+            sums[0] += f64::from(lanes[0][lane]);
+            sums[1] += f64::from(lanes[1][lane]);
+        }
+    }
+    sums
+}
+
+struct SumPlane<'a, F> {
+    x: (&'a [f32], Blocked),
+    y: (&'a [f32], Blocked),
+    f: F,
+}
+
+impl<F: Fn(f32, f32) -> [f32; 2]> Task for SumPlane<'_, F> {
+    type Out = [[f32; LANES]; 2];
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Self::Out {
+        let mut sums = [[0.0; LANES]; 2];
+        for row in 0..self.x.1.height {
+            let x = &self.x.0[self.x.1.interior(row)];
+            let y = &self.y.0[self.y.1.interior(row)];
+            for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks::<LANES>().0) {
+                for lane in 0..LANES {
+                    let [first, second] = (self.f)(x[lane], y[lane]);
+                    sums[0][lane] += first;
+                    sums[1][lane] += second;
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Writes the interior of one plane: `to = f(to, a, b, lane)`.
+struct MapPlane<'a, F> {
+    a: (&'a [f32], Blocked),
+    b: (&'a [f32], Blocked),
+    to: (&'a mut [f32], Blocked),
+    f: F,
+}
+
+impl<F: Fn(f32, f32, f32, usize) -> f32> Task for MapPlane<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for row in 0..self.to.1.height {
+            let a = self.a.0[self.a.1.interior(row)].as_chunks::<LANES>().0;
+            let b = self.b.0[self.b.1.interior(row)].as_chunks::<LANES>().0;
+            let to = self.to.0[self.to.1.interior(row)].as_chunks_mut::<LANES>().0;
+            for ((a, b), to) in a.iter().zip(b).zip(to) {
+                for lane in 0..LANES {
+                    to[lane] = (self.f)(to[lane], a[lane], b[lane], lane);
+                }
+            }
+        }
+    }
+}
+
+impl BatchNorm {
+    /// The statistics of a batch: fills `saved`, and moves `running` = (mean, variance).
+    pub fn statistics(
+        &self,
+        isa: Isa,
+        x: &[f32],
+        samples: usize,
+        saved: &mut [Saved],
+        running: (&mut [f32], &mut [f32]),
+        momentum: f32,
+    ) {
+        let places = (samples * self.input.height * self.input.width) as f64;
+        let pair = [(x, self.input); 2];
+        let channels =
+            saved.par_iter_mut().zip(running.0.par_iter_mut().zip(running.1.par_iter_mut()));
+        channels.enumerate().for_each(|(channel, (saved, (mean, variance)))| {
+            let total = sum_channel(pair, channel, samples, isa, |x, _| [x, 0.0])[0];
+            let centre = (total / places) as f32;
+            let spread =
+                sum_channel(pair, channel, samples, isa, |x, _| [(x - centre) * (x - centre), 0.0])
+                    [0];
+            let biased = spread / places;
+            let unbiased = spread / (places - 1.0).max(1.0);
+            *saved = Saved {
+                mean: centre,
+                inverse: (1.0 / (biased + f64::from(self.epsilon)).sqrt()) as f32,
+            };
+            *mean += momentum * (centre - *mean);
+            *variance += momentum * (unbiased as f32 - *variance);
+        });
+    }
+
+    /// `saved` from the running statistics instead of a batch's.
+    pub fn frozen(&self, saved: &mut [Saved], mean: &[f32], variance: &[f32]) {
+        for ((saved, &mean), &variance) in saved.iter_mut().zip(mean).zip(variance) {
+            let inverse = 1.0 / (f64::from(variance) + f64::from(self.epsilon)).sqrt();
+            *saved = Saved { mean, inverse: inverse as f32 };
+        }
+    }
+
+    /// `y = normalised(x) * scale + shift`, then the ReLU if there is one.
+    pub fn forward(
+        &self,
+        isa: Isa,
+        x: &[f32],
+        saved: &[Saved],
+        affine: (&[f32], &[f32]),
+        y: &mut [f32],
+    ) {
+        let relu = self.relu;
+        y.par_chunks_exact_mut(self.output.plane()).enumerate().for_each(|(plane, y)| {
+            let channel = plane % self.output.channels;
+            let x = &x[plane * self.input.plane()..][..self.input.plane()];
+            let slope = saved[channel].inverse * affine.0[channel];
+            let start = affine.1[channel] - saved[channel].mean * slope;
+            let a = (x, self.input);
+            isa.run(MapPlane {
+                a,
+                b: a,
+                to: (y, self.output),
+                f: |_, x: f32, _, _| {
+                    let y = x * slope + start;
+                    if relu && y < 0.0 { 0.0 } else { y }
+                },
+            });
+        });
+    }
+
+    /// Adds to the gradients of scale and shift, and writes (or adds to) the gradient of `x`.
+    ///
+    /// `dy` is zero in lanes past the last sample; so is what is written. With the ReLU, `y` says
+    /// where it was open. `frozen` takes the statistics as constants.
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward(
+        &self,
+        isa: Isa,
+        (x, y, dy): (&[f32], &[f32], &[f32]),
+        dy_places: Blocked,
+        samples: usize,
+        saved: &[Saved],
+        scale: &[f32],
+        (dscale, dshift): (&mut [f32], &mut [f32]),
+        (dx, dx_places, accumulate): (&mut [f32], Blocked, bool),
+        frozen: bool,
+    ) {
+        let places = (samples * self.input.height * self.input.width) as f32;
+        let relu = self.relu;
+        let sums: Vec<[f32; 2]> = (0..self.input.channels)
+            .into_par_iter()
+            .map(|channel| self.gradient_sums(isa, (x, y, dy), dy_places, samples, channel, saved))
+            .collect();
+        for (channel, [shift, scale]) in sums.iter().enumerate() {
+            dshift[channel] += shift;
+            dscale[channel] += scale;
+        }
+        dx.par_chunks_exact_mut(dx_places.plane()).enumerate().for_each(|(plane, dx)| {
+            let (block, channel) = (plane / self.input.channels, plane % self.input.channels);
+            let live = Blocked::lanes_in(block, samples);
+            let slope = saved[channel].inverse * scale[channel];
+            let [shift, spread] = if frozen { [0.0; 2] } else { sums[channel].map(|s| s / places) };
+            let (mean, inverse) = (saved[channel].mean, saved[channel].inverse);
+            let x = (&x[plane * self.input.plane()..][..self.input.plane()], self.input);
+            let dy = (&dy[plane * dy_places.plane()..][..dy_places.plane()], dy_places);
+            let mut open = Vec::new();
+            let dy = if relu {
+                let y = (&y[plane * self.output.plane()..][..self.output.plane()], self.output);
+                open_gradient(isa, dy, y, &mut open)
+            } else {
+                dy
+            };
+            isa.run(MapPlane {
+                a: x,
+                b: dy,
+                to: (dx, dx_places),
+                f: |before, x, dy, lane| {
+                    let g = slope * (dy - shift - (x - mean) * inverse * spread);
+                    let g = if lane < live { g } else { 0.0 };
+                    if accumulate { before + g } else { g }
+                },
+            });
+        });
+    }
+
+    /// The sums over a channel of `dy` and of `dy * normalised(x)`.
+    fn gradient_sums(
+        &self,
+        isa: Isa,
+        (x, y, dy): (&[f32], &[f32], &[f32]),
+        dy_places: Blocked,
+        samples: usize,
+        channel: usize,
+        saved: &[Saved],
+    ) -> [f32; 2] {
+        let Saved { mean, inverse } = saved[channel];
+        let product = move |x: f32, dy: f32| [dy, dy * (x - mean) * inverse];
+        if !self.relu {
+            let pair = [(x, self.input), (dy, dy_places)];
+            return sum_channel(pair, channel, samples, isa, product).map(|s| s as f32);
+        }
+        let mut sums = [0.0f64; 2];
+        let mut open = Vec::new();
+        let blocks = x.len() / self.input.block();
+        for block in 0..blocks {
+            let plane = block * self.input.channels + channel;
+            let x = (&x[plane * self.input.plane()..][..self.input.plane()], self.input);
+            let y = (&y[plane * self.output.plane()..][..self.output.plane()], self.output);
+            let dy = (&dy[plane * dy_places.plane()..][..dy_places.plane()], dy_places);
+            let dy = open_gradient(isa, dy, y, &mut open);
+            let lanes = isa.run(SumPlane { x, y: dy, f: product });
+            for lane in 0..Blocked::lanes_in(block, samples) {
+                sums[0] += f64::from(lanes[0][lane]);
+                sums[1] += f64::from(lanes[1][lane]);
+            }
+        }
+        sums.map(|s| s as f32)
+    }
+}
+
+/// The plane `dy` where `y > 0`, zero elsewhere, in `open`, without a halo.
+fn open_gradient<'a>(
+    isa: Isa,
+    dy: (&[f32], Blocked),
+    y: (&[f32], Blocked),
+    open: &'a mut Vec<f32>,
+) -> (&'a [f32], Blocked) {
+    let flat = Blocked { channels: 1, halo: 0, ..y.1 };
+    open.resize(flat.plane(), 0.0);
+    let f = |_: f32, dy: f32, y: f32, _: usize| if y > 0.0 { dy } else { 0.0 };
+    isa.run(MapPlane { a: dy, b: y, to: (&mut open[..], flat), f });
+    (open, flat)
+}

@@ -1,0 +1,188 @@
+//! One pass over packed weights: momentum, weight decay and the three forms of l1.
+//!
+//! ```text
+//! g = gradient + decay * w (+ gamma * sign(w - centre))     subgradient form
+//! m = momentum * m + g
+//! w = w - rate * m
+//! w = centre + soft(w - centre, rate * gamma)               proximal form
+//! soft(v, t) = sign(v) * max(|v| - t, 0)
+//! ```
+//!
+//! `centre` is 0, or the base model's weight. A weight that does not exist has no entry here, so
+//! neither decay nor momentum can bring it back.
+
+use rayon::prelude::*;
+
+use super::lanes::{Isa, Lanes, Task};
+
+/// The l1 term of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum L1<'a> {
+    /// None.
+    Off,
+    /// `gamma * sign(w)` joins the gradient (0 at exactly 0), as in the paper.
+    Subgradient {
+        /// Strength.
+        gamma: f32,
+    },
+    /// Soft threshold after the step: weights become exactly 0.
+    Proximal {
+        /// Strength.
+        gamma: f32,
+    },
+    /// Soft threshold of the difference to `base`: weights return exactly to the base's.
+    TowardsBase {
+        /// Strength.
+        gamma: f32,
+        /// The base model's weights, in the same order.
+        base: &'a [f32],
+    },
+}
+
+/// The numbers of one optimiser step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step<'a> {
+    /// Learning rate.
+    pub rate: f32,
+    /// Share of the old momentum that stays.
+    pub momentum: f32,
+    /// Weight decay.
+    pub decay: f32,
+    /// The l1 term.
+    pub l1: L1<'a>,
+}
+
+/// What an update saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UpdateStatistics {
+    /// The sum of `|w - centre|` after the step.
+    pub l1_norm: f64,
+    /// Weights that are exactly `centre` after the step.
+    pub at_centre: usize,
+}
+
+/// Entries in a unit of work.
+const UNIT: usize = 1 << 14;
+
+/// Steps every weight of `values`, with its `gradient` and `momentum`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn update(
+    isa: Isa,
+    step: Step<'_>,
+    values: &mut [f32],
+    momentum: &mut [f32],
+    gradient: &[f32],
+) -> UpdateStatistics {
+    assert_eq!(values.len(), gradient.len(), "one gradient a weight");
+    assert_eq!(values.len(), momentum.len(), "one momentum a weight");
+    if let L1::TowardsBase { base, .. } = step.l1 {
+        assert_eq!(values.len(), base.len(), "one base value a weight");
+    }
+    let units = values.par_chunks_mut(UNIT).zip(momentum.par_chunks_mut(UNIT));
+    let parts: Vec<UpdateStatistics> = units
+        .zip(gradient.par_chunks(UNIT))
+        .enumerate()
+        .map(|(unit, ((values, momentum), gradient))| {
+            let mut step = step;
+            if let L1::TowardsBase { gamma, base } = step.l1 {
+                step.l1 = L1::TowardsBase { gamma, base: &base[unit * UNIT..][..values.len()] };
+            }
+            isa.run(Unit { step, values, momentum, gradient })
+        })
+        .collect();
+    parts.iter().fold(UpdateStatistics::default(), |all, part| UpdateStatistics {
+        l1_norm: all.l1_norm + part.l1_norm,
+        at_centre: all.at_centre + part.at_centre,
+    })
+}
+
+struct Unit<'a> {
+    step: Step<'a>,
+    values: &'a mut [f32],
+    momentum: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+#[inline(always)]
+fn soft(value: f32, threshold: f32) -> f32 {
+    let size = value.abs() - threshold;
+    if size > 0.0 { size.copysign(value) } else { 0.0 }
+}
+
+impl Unit<'_> {
+    #[inline(always)]
+    fn each(
+        &mut self,
+        centre: impl Fn(usize) -> f32,
+        pull: impl Fn(f32) -> f32,
+        shrink: impl Fn(f32) -> f32,
+    ) -> UpdateStatistics {
+        let Step { rate, momentum, decay, .. } = self.step;
+        let mut seen = UpdateStatistics::default();
+        for i in 0..self.values.len() {
+            let (w, c) = (self.values[i], centre(i));
+            let g = self.gradient[i] + decay * w + pull(w - c);
+            let m = momentum * self.momentum[i] + g;
+            let away = shrink(w - rate * m - c);
+            self.momentum[i] = m;
+            self.values[i] = if away == 0.0 { c } else { c + away };
+            seen.l1_norm += f64::from(away.abs());
+            seen.at_centre += usize::from(away == 0.0);
+        }
+        seen
+    }
+}
+
+impl Task for Unit<'_> {
+    type Out = UpdateStatistics;
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self) -> UpdateStatistics {
+        let rate = self.step.rate;
+        let sign = |v: f32| {
+            if v > 0.0 {
+                1.0
+            } else if v < 0.0 {
+                -1.0
+            } else {
+                0.0
+            }
+        };
+        match self.step.l1 {
+            L1::Off => self.each(|_| 0.0, |_| 0.0, |v| v),
+            L1::Subgradient { gamma } => self.each(|_| 0.0, |v| gamma * sign(v), |v| v),
+            L1::Proximal { gamma } => self.each(|_| 0.0, |_| 0.0, |v| soft(v, rate * gamma)),
+            L1::TowardsBase { gamma, base } => {
+                self.each(|i| base[i], |_| 0.0, |v| soft(v, rate * gamma))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(l1: L1<'_>, value: f32, gradient: f32) -> f32 {
+        let step = Step { rate: 0.5, momentum: 0.9, decay: 0.0, l1 };
+        let (mut values, mut momentum) = ([value], [0.0]);
+        update(Isa::best(), step, &mut values, &mut momentum, &[gradient]);
+        values[0]
+    }
+
+    #[test]
+    fn the_proximal_form_gives_exact_zeros_and_the_subgradient_form_does_not() {
+        assert_eq!(one(L1::Proximal { gamma: 0.1 }, 0.04, 0.0), 0.0);
+        assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.04, 0.0), 0.04 - 0.05);
+        assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn the_pull_towards_the_base_ends_exactly_at_the_base() {
+        let base = [0.3];
+        assert_eq!(one(L1::TowardsBase { gamma: 0.1, base: &base }, 0.31, 0.0), 0.3);
+        assert_eq!(one(L1::TowardsBase { gamma: 0.1, base: &base }, 0.5, 0.0), 0.45);
+    }
+}
