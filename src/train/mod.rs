@@ -1,1 +1,16 @@
-//! The loop: batches, loss, optimiser, schedule.
+//! The loop: batches, loss, optimiser, schedule, checkpoints.
+//!
+//! Owns how a network learns from a set. Knows not why: `prune` and `unlearn` run the same loop with
+//! their own recipes. Imports `base`, `sparse`, `data`, `model`.
+
+mod error;
+mod l1;
+mod recipe;
+mod run;
+mod score;
+
+pub use error::TrainError;
+pub use l1::{L1Form, L1Reach, L1Recipe, L1Schedule};
+pub use recipe::{Recipe, Schedule};
+pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, run};
+pub use score::score;

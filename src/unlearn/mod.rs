@@ -1,1 +1,15 @@
-//! Forgetting: methods that remove the influence of samples.
+//! Forgetting: from a model that knows samples to one that does not.
+//!
+//! Owns the methods. Each is a struct with public fields whose defaults cite their source; each
+//! learns from the retained samples alone, and none needs the samples to forget. Knows nothing of
+//! subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`.
+
+mod fine_tune;
+mod l1_sparse;
+mod method;
+mod retrain;
+
+pub use fine_tune::FineTune;
+pub use l1_sparse::L1Sparse;
+pub use method::{METHODS, Method, MethodInfo, Outcome, forget};
+pub use retrain::{Retrain, Start};

@@ -1,0 +1,260 @@
+//! The loop itself.
+
+use std::ops::Range;
+
+use super::error::TrainError;
+use super::l1::L1Form;
+use super::recipe::Recipe;
+use crate::base::clock::Stopwatch;
+use crate::data::{Dataset, Order};
+use crate::model::{Engine, Mode, Network};
+use crate::sparse::{Isa, L1, Loss, Step, update};
+
+/// A network on its way: what a checkpoint holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The network.
+    pub network: Network,
+    /// One momentum for each existing weight.
+    pub momentum: Vec<f32>,
+    /// Epochs that are done.
+    pub epoch: usize,
+}
+
+impl State {
+    /// The state before the first epoch.
+    pub fn new(network: Network) -> Self {
+        Self { momentum: vec![0.0; network.values.len()], network, epoch: 0 }
+    }
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// It does.
+    Continue,
+    /// It ends now; the epoch under way is lost.
+    Stop,
+}
+
+/// Where a run stands, within an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The epoch under way, from 0.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Samples seen in this epoch.
+    pub samples: usize,
+    /// Samples of an epoch.
+    pub of: usize,
+    /// The mean loss of this epoch so far.
+    pub loss: f64,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy over the epoch's batches, in nats, without the l1 term.
+    pub loss: f64,
+    /// Share of samples named rightly as they were trained on, in percent.
+    pub accuracy: f64,
+    /// Learning rate.
+    pub rate: f32,
+    /// Strength of the l1 term.
+    pub gamma: f32,
+    /// Weights that exist and are exactly 0 (or exactly the base's), in parameters under l1.
+    pub at_centre: usize,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// Somebody who watches a run and may stop it.
+pub trait Watch {
+    /// After each batch.
+    fn batch(&mut self, _progress: Progress) -> Control {
+        Control::Continue
+    }
+    /// After each epoch, with what a checkpoint needs.
+    ///
+    /// # Errors
+    /// [`TrainError::Watch`] if a checkpoint could not be written; the run ends.
+    fn epoch(&mut self, _state: &State, _report: &EpochReport) -> Result<Control, TrainError> {
+        Ok(Control::Continue)
+    }
+}
+
+/// Nobody watches.
+pub struct Quiet;
+impl Watch for Quiet {}
+
+/// Trains `state` from its epoch on, until `recipe.epochs` are done or `watch` stops it.
+///
+/// Returns the reports of the epochs that were run. Deterministic: equal arguments and instruction
+/// set give equal bytes, whatever the number of threads, and a run resumed from the state after any
+/// epoch ends where the whole run ends. `base` holds the weights that
+/// [`L1Form::TowardsBase`] pulls to.
+///
+/// # Errors
+/// If the set is empty or does not fit, a number of the recipe makes no sense, or weights diverge.
+pub fn run(
+    state: &mut State,
+    data: &Dataset,
+    recipe: &Recipe,
+    base: Option<&[f32]>,
+    isa: Isa,
+    watch: &mut dyn Watch,
+) -> Result<Vec<EpochReport>, TrainError> {
+    recipe.check()?;
+    fits(&state.network, data)?;
+    if let Some(base) = base.filter(|base| base.len() != state.network.values.len()) {
+        let expected = state.network.values.len();
+        return Err(TrainError::BaseDiffers { expected, found: base.len() });
+    }
+    let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
+    let batch = recipe.batch.min(data.len());
+    let engine = Engine::new(&state.network, batch, mode, isa);
+    let gradient = vec![0.0; state.network.values.len()];
+    let mut run = Run { data, recipe, base, isa, engine, gradient };
+    let mut reports = Vec::new();
+    while state.epoch < recipe.epochs {
+        let before = state.clone();
+        let Some(report) = run.epoch(state, watch)? else {
+            // Stopped within an epoch: what was begun is undone, so that the state is whole.
+            *state = before;
+            break;
+        };
+        reports.push(report);
+        if watch.epoch(state, &report)? == Control::Stop {
+            break;
+        }
+    }
+    Ok(reports)
+}
+
+/// Whether samples of `data` are what `network` takes.
+pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> {
+    let description = &network.description;
+    let model = description.name.clone();
+    if data.is_empty() {
+        return Err(TrainError::Empty);
+    }
+    let expected = description.nodes[0].shape;
+    if expected != data.shape {
+        return Err(TrainError::Shape { model, expected, found: data.shape });
+    }
+    let found = data.classes.len();
+    if description.classes != found {
+        return Err(TrainError::Classes { model, expected: description.classes, found });
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    data: &'a Dataset,
+    recipe: &'a Recipe,
+    base: Option<&'a [f32]>,
+    isa: Isa,
+    engine: Engine,
+    gradient: Vec<f32>,
+}
+
+impl Run<'_> {
+    /// One epoch, or `None` if it was stopped within.
+    fn epoch(
+        &mut self,
+        state: &mut State,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<EpochReport>, TrainError> {
+        let started = Stopwatch::start();
+        let (recipe, epoch) = (self.recipe, state.epoch);
+        let rate = recipe.rate * recipe.schedule.share(epoch, recipe.epochs);
+        let gamma = recipe.l1.gamma(epoch, recipe.epochs);
+        let order = Order::new(self.data.len(), recipe.seed, epoch);
+        let mut loss = Loss::default();
+        let (mut samples, mut at_centre) = (0, 0);
+        for batch in order.batches(recipe.batch) {
+            let this = self.batch(state, batch, epoch);
+            loss.sum += this.sum;
+            loss.correct += this.correct;
+            at_centre = self.step(state, rate, gamma);
+            samples += batch.len();
+            let of = self.data.len();
+            let mean = loss.sum / samples as f64;
+            let progress = Progress { epoch, epochs: recipe.epochs, samples, of, loss: mean };
+            if watch.batch(progress) == Control::Stop {
+                return Ok(None);
+            }
+        }
+        if let Some(tensor) = state.network.first_not_finite() {
+            return Err(TrainError::Diverged {
+                epoch: epoch + 1,
+                tensor: tensor.to_string(),
+                rate,
+            });
+        }
+        state.epoch += 1;
+        let loss_mean = loss.sum / samples as f64;
+        let accuracy = 100.0 * loss.correct as f64 / samples as f64;
+        let seconds = started.seconds();
+        Ok(Some(EpochReport {
+            epoch: epoch + 1,
+            loss: loss_mean,
+            accuracy,
+            rate,
+            gamma,
+            at_centre,
+            seconds,
+        }))
+    }
+
+    fn batch(&mut self, state: &mut State, batch: &[usize], epoch: usize) -> Loss {
+        let (data, augment, seed) = (self.data, self.recipe.augment, self.recipe.seed);
+        self.engine.load(&state.network, batch.len(), |i, out| {
+            data.read_augmented(batch[i], augment.draw(seed, epoch, batch[i]), out);
+        });
+        self.engine.forward(&mut state.network);
+        self.gradient.fill(0.0);
+        let labels: Vec<u32> = batch.iter().map(|&index| data.labels[index]).collect();
+        self.engine.backward(&state.network, &labels, &mut self.gradient)
+    }
+
+    /// One optimiser step over all parameters; neighbours under the same l1 term go in one pass.
+    /// Returns how many weights under the term are exactly at its centre.
+    fn step(&mut self, state: &mut State, rate: f32, gamma: f32) -> usize {
+        let State { network, momentum, .. } = state;
+        let mut at_centre = 0;
+        for (range, reached) in self.stretches(network) {
+            let l1 = match self.recipe.l1.form {
+                _ if !reached || gamma == 0.0 => L1::Off,
+                L1Form::Subgradient => L1::Subgradient { gamma },
+                L1Form::Proximal => L1::Proximal { gamma },
+                L1Form::TowardsBase => match self.base {
+                    Some(base) => L1::TowardsBase { gamma, base: &base[range.clone()] },
+                    None => L1::Off,
+                },
+            };
+            let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
+            let values = &mut network.values[range.clone()];
+            let seen =
+                update(self.isa, step, values, &mut momentum[range.clone()], &self.gradient[range]);
+            at_centre += if reached { seen.at_centre } else { 0 };
+        }
+        at_centre
+    }
+
+    /// The arena in stretches of parameters that the l1 term does, or does not, reach.
+    fn stretches(&self, network: &Network) -> Vec<(Range<usize>, bool)> {
+        let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
+        for (index, parameter) in network.parameters.iter().enumerate() {
+            let reached = self.recipe.l1.alpha > 0.0 && self.recipe.l1.reaches(network, index);
+            match stretches.last_mut() {
+                Some((range, before)) if *before == reached => range.end = parameter.range.end,
+                _ => stretches.push((parameter.range.clone(), reached)),
+            }
+        }
+        stretches
+    }
+}

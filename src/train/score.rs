@@ -1,0 +1,35 @@
+//! What a network says of samples, without learning from them.
+
+use super::error::TrainError;
+use super::run::fits;
+use crate::data::Dataset;
+use crate::model::{Engine, Mode, Network};
+use crate::sparse::Isa;
+
+/// Samples in a batch of an evaluation.
+const BATCH: usize = 128;
+
+/// The softmax probabilities of the samples at `indices`, row-major `[samples, classes]`.
+///
+/// Evaluation mode: running statistics, no augmentation.
+///
+/// # Errors
+/// If the set is empty or does not fit the network.
+pub fn score(
+    network: &Network,
+    data: &Dataset,
+    indices: &[usize],
+    isa: Isa,
+) -> Result<Vec<f32>, TrainError> {
+    fits(network, data)?;
+    let mut network = network.clone();
+    let batch = BATCH.min(indices.len()).max(1);
+    let mut engine = Engine::new(&network, batch, Mode::Evaluate, isa);
+    let mut out = Vec::with_capacity(indices.len() * network.description.classes);
+    for batch in indices.chunks(batch) {
+        engine.load(&network, batch.len(), |i, to| data.read(batch[i], to));
+        engine.forward(&mut network);
+        engine.probabilities(&mut out);
+    }
+    Ok(out)
+}

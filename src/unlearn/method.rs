@@ -1,0 +1,112 @@
+//! One door to all methods.
+
+use super::fine_tune::FineTune;
+use super::l1_sparse::L1Sparse;
+use super::retrain::{Retrain, Start};
+use crate::base::clock::Stopwatch;
+use crate::data::{Augment, Dataset};
+use crate::model::Network;
+use crate::sparse::Isa;
+use crate::train::{EpochReport, L1Form, State, TrainError, Watch, run};
+use serde::{Deserialize, Serialize};
+
+/// A way to forget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Method {
+    /// From scratch, on the retained samples.
+    Retrain(Retrain),
+    /// Fine-tuning on the retained samples.
+    FineTune(FineTune),
+    /// Fine-tuning under an l1 penalty.
+    L1Sparse(L1Sparse),
+}
+
+/// What a method is, costs and needs.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodInfo {
+    /// Its name in commands.
+    pub name: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Whether it reads the samples to forget.
+    pub needs_forget: bool,
+    /// Whether it reads the samples to keep.
+    pub needs_retain: bool,
+}
+
+/// Every method.
+pub const METHODS: [MethodInfo; 3] = [
+    MethodInfo {
+        name: "retrain",
+        summary: "train again from scratch on what is kept: exact, and the yardstick",
+        needs_forget: false,
+        needs_retain: true,
+    },
+    MethodInfo {
+        name: "fine-tune",
+        summary: "go on training on what is kept",
+        needs_forget: false,
+        needs_retain: true,
+    },
+    MethodInfo {
+        name: "l1-sparse",
+        summary: "go on training on what is kept, under an l1 penalty that prunes as it forgets",
+        needs_forget: false,
+        needs_retain: true,
+    },
+];
+
+/// What came of forgetting.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The network that forgot.
+    pub network: Network,
+    /// What each epoch came to.
+    pub epochs: Vec<EpochReport>,
+    /// Whether all epochs were run.
+    pub complete: bool,
+    /// Seconds from the call to the network: run-time efficiency, RTE.
+    pub seconds: f64,
+    /// Weights that became exactly 0 and exist no more.
+    pub dropped: usize,
+}
+
+/// Makes `network` forget everything but `retain`.
+///
+/// Reads no sample that is to be forgotten. Deterministic as [`run`] is. After
+/// [`L1Form::Proximal`], weights that are exactly 0 have left the masks.
+///
+/// # Errors
+/// As [`run`].
+pub fn forget(
+    method: &Method,
+    network: &Network,
+    retain: &Dataset,
+    augment: Augment,
+    seed: u64,
+    isa: Isa,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, TrainError> {
+    let started = Stopwatch::start();
+    let (start, mut recipe) = match method {
+        Method::Retrain(method) => {
+            let Start::Seed(init) = method.start;
+            let mut fresh = Network::new(network.description.clone(), init);
+            fresh.set_masks(network.masks());
+            (fresh, method.recipe(seed))
+        }
+        Method::FineTune(method) => (network.clone(), method.recipe(seed)),
+        Method::L1Sparse(method) => (network.clone(), method.recipe(seed)),
+    };
+    recipe.augment = augment;
+    let base = (recipe.l1.form == L1Form::TowardsBase).then_some(&network.values[..]);
+    let mut state = State::new(start);
+    let epochs = run(&mut state, retain, &recipe, base, isa, watch)?;
+    let complete = state.epoch == recipe.epochs;
+    let mut network = state.network;
+    let proximal = recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal;
+    let dropped = if proximal { network.drop_zeros() } else { 0 };
+    Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+}
