@@ -73,7 +73,7 @@ impl Frame {
     /// A frame of the usual height with room for the two axes; `label` is read to those who
     /// cannot see the plot.
     pub fn new(label: &str) -> Self {
-        Self::sized(label, 320.0, 52.0)
+        Self::sized(label, 326.0, 52.0)
     }
 
     /// A frame of another height and left margin.
@@ -82,7 +82,7 @@ impl Frame {
             "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">",
             escape(label)
         );
-        Self { left, right: WIDTH - 12.0, top: 26.0, bottom: height - 44.0, height, svg }
+        Self { left, right: WIDTH - 12.0, top: 32.0, bottom: height - 44.0, height, svg }
     }
 
     /// The horizontal place of `value` on `axis`.
