@@ -16,8 +16,9 @@
 //!   on the ill-conditioned cases of `tests/reference/svc.py`, and up to 1e-3 on the others.
 //!
 //! # Why our own
-//! `linfa-svm` computes the whole kernel matrix in `f64` before it starts, for the 20,000 shadow
-//! samples of CIFAR-10 that is 3.2 GB, more than the smaller boards have. Here rows are computed
+//! `linfa-svm` 0.8 computes the whole kernel matrix before it starts (`linfa_kernel::Kernel::new`,
+//! dense). In `f64`, for the 20,000 shadow samples of CIFAR-10, that is 3.2 GB: most of what a
+//! small board has. Here rows are computed
 //! when they are needed and at most [`CACHE_BYTES`] of them are kept. An attack on confidence has
 //! one feature a sample, so that a lost row costs one exponential a sample to compute again.
 
