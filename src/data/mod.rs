@@ -1,5 +1,28 @@
 //! Data sets: samples, labels, subjects, groups.
+//!
+//! Owns reading what people have ([`open()`]), making what they have not ([`Population`]), saying
+//! what is to be forgotten ([`Scenario`]), and the order and variation of an epoch ([`Order`],
+//! [`Augment`]). Knows no network. Imports [`crate::base`].
+//!
+//! What comes from a file is checked before the rest of the house sees it: a loader holds its
+//! header against limits, and [`Dataset::check`] holds a whole set together.
 
+mod batches;
+mod cifar;
 mod dataset;
+mod error;
+mod holdout;
+mod idx;
+pub mod limits;
+mod made;
+mod open;
+mod packed;
+mod scenario;
 
+pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
+pub use error::DataError;
+pub use holdout::{Holdout, holdout};
+pub use made::Population;
+pub use open::{open, open_source};
+pub use scenario::{Partition, Scenario};

@@ -50,7 +50,7 @@ impl Default for Population {
             train_samples: 8,
             test_samples: 4,
             own_signs: 1,
-            bend: 0.05,
+            bend: 0.09,
         }
     }
 }
