@@ -10,6 +10,9 @@ mod check;
 mod describe;
 mod fault;
 mod parameters;
+mod reference;
+mod reference_fault;
+mod reference_ops;
 mod shapes;
 mod text;
 
@@ -22,4 +25,6 @@ pub use check::{INPUT, MAX_NAME, MAX_NODES, MAX_TEXT};
 pub use describe::{Description, Node, Op, Shape};
 pub use fault::{DescribeError, DescribeFault};
 pub use parameters::{BufferKind, BufferSpec, ParamKind, ParamSpec};
+pub use reference::{Forward, Gradients, Mode, Reference, loss};
+pub use reference_fault::ReferenceError;
 pub use shapes::{MAX_CHANNELS, MAX_VALUES, MAX_WEIGHTS};
