@@ -3,6 +3,53 @@
 //! A network comes from a text (`models/*.toml`, or the description section of a model file). The
 //! text is read into unchecked types and checked into a [`Description`], in which every input
 //! exists and every shape fits; nothing else in the crate makes one from bytes.
+//!
+//! # The text
+//!
+//! ```
+//! # use unlearn::model::Description;
+//! let text = r#"
+//!     name = "example"
+//!     summary = "One line for people."
+//!
+//!     [input]
+//!     shape = [1, 28, 28]            # channels, height, width
+//!     mean = [0.286]                 # one a channel: the network normalises its input itself
+//!     std = [0.353]
+//!
+//!     [[op]]
+//!     name = "conv1"                 # 1 to 64 of a-z 0-9 . _ -
+//!     kind = "conv"
+//!     filters = 16
+//!     kernel = 3                     # or [height, width]
+//!     padding = 1
+//!
+//!     [[op]]
+//!     name = "relu1"
+//!     kind = "relu"
+//!     from = "conv1"                 # default: the operation above
+//!
+//!     [[op]]
+//!     name = "fc"
+//!     kind = "linear"
+//!     outputs = "classes"            # as many as the data has
+//! "#;
+//! let network = Description::parse(text, "example.toml", 10)?;
+//! assert_eq!(network.parameters()[0].name, "conv1.weight");
+//! # Ok::<(), unlearn::model::DescribeError>(())
+//! ```
+//!
+//! | kind | keys, and what they are if left out |
+//! |---|---|
+//! | `conv` | `filters`, `kernel`, `stride` 1, `padding` 0 (less than the kernel), `groups` 1, `bias` false, `prunable` true |
+//! | `linear` | `outputs`, `bias` true, `prunable` false |
+//! | `batch-norm` | `epsilon` 1e-5, `momentum` 0.1 |
+//! | `relu`, `global-avg-pool` | |
+//! | `add` | `from` names two different operations |
+//! | `max-pool` | `kernel` (square), `stride` as the kernel |
+//! | `pad-shortcut` | `channels`, `stride` 1 |
+//!
+//! An operation reads from those above it or from `input`; all but the last must be read.
 
 mod attributes;
 mod builtin;

@@ -1,0 +1,170 @@
+//! The operations of the reference, as differentiable graphs of candle's tensors.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+
+/// A window that slides over height and width.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub padding: [usize; 2],
+}
+
+/// `(x - mean[c]) / std[c]` in the type `kind`.
+pub(super) fn normalise(x: &Tensor, mean: &[f32], std: &[f32], kind: DType) -> Result<Tensor> {
+    let channels = |values: &[f32]| {
+        Tensor::from_slice(values, (1, values.len(), 1, 1), x.device())?.to_dtype(kind)
+    };
+    x.to_dtype(kind)?.broadcast_sub(&channels(mean)?)?.broadcast_div(&channels(std)?)
+}
+
+/// The windows of `x` as `[batch, C, kh * kw, rows * columns]`, and `[rows, columns]`.
+fn windows(x: &Tensor, window: Window) -> Result<(Tensor, [usize; 2])> {
+    let Window { kernel, stride, padding } = window;
+    let x = x.pad_with_zeros(2, padding[0], padding[0])?;
+    let x = x.pad_with_zeros(3, padding[1], padding[1])?.contiguous()?;
+    let (batch, channels, height, width) = x.dims4()?;
+    let rows = (height - kernel[0]) / stride + 1;
+    let columns = (width - kernel[1]) / stride + 1;
+    let mut places = Vec::with_capacity(kernel[0] * kernel[1] * rows * columns);
+    for (down, right) in pairs(kernel[0], kernel[1]) {
+        for (row, column) in pairs(rows, columns) {
+            places.push(((row * stride + down) * width + column * stride + right) as u32);
+        }
+    }
+    let places = Tensor::new(places, &Device::Cpu)?;
+    let taken = x.reshape((batch, channels, height * width))?.index_select(&places, 2)?;
+    let taken = taken.reshape((batch, channels, kernel[0] * kernel[1], rows * columns))?;
+    Ok((taken, [rows, columns]))
+}
+
+fn pairs(first: usize, second: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..first).flat_map(move |a| (0..second).map(move |b| (a, b)))
+}
+
+/// Convolution as a matrix product with the gathered windows, group by group.
+pub(super) fn conv(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    window: Window,
+    groups: usize,
+) -> Result<Tensor> {
+    let (taken, [rows, columns]) = windows(x, window)?;
+    let (batch, channels, area, places) = taken.dims4()?;
+    let (filters, depth) = (weight.dim(0)? / groups, channels / groups * area);
+    let mut parts = Vec::with_capacity(groups);
+    for group in 0..groups {
+        let seen = taken.narrow(1, group * channels / groups, channels / groups)?.contiguous()?;
+        let seen = seen.reshape((batch, depth, places))?.transpose(0, 1)?.contiguous()?;
+        let seen = seen.reshape((depth, batch * places))?;
+        let kernels = weight.narrow(0, group * filters, filters)?.contiguous()?;
+        let product = kernels.reshape((filters, depth))?.matmul(&seen)?;
+        parts.push(product.reshape((filters, batch, places))?.transpose(0, 1)?.contiguous()?);
+    }
+    let out = Tensor::cat(&parts, 1)?.reshape((batch, filters * groups, rows, columns))?;
+    match bias {
+        None => Ok(out),
+        Some(bias) => out.broadcast_add(&bias.reshape((1, filters * groups, 1, 1))?),
+    }
+}
+
+/// `W x + b` over the flattened sample, as `[batch, outputs, 1, 1]`.
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let out = x.flatten_from(1)?.matmul(&weight.t()?)?;
+    let out = match bias {
+        None => out,
+        Some(bias) => out.broadcast_add(bias)?,
+    };
+    out.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)
+}
+
+/// `max(x, 0)` with gradient 0 at 0: the product with a constant that is 1 where `x > 0`.
+pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
+    let open = x.detach().gt(0f64)?.to_dtype(x.dtype())?;
+    x * open
+}
+
+/// Largest value of each window. Of equal largest values the first in row-major order takes the
+/// whole gradient, as in PyTorch.
+pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
+    let (taken, [rows, columns]) = windows(x, window)?;
+    let (batch, channels, _, _) = taken.dims4()?;
+    let largest = taken.detach().argmax_keepdim(2)?.contiguous()?;
+    taken.contiguous()?.gather(&largest, 2)?.reshape((batch, channels, rows, columns))
+}
+
+/// Every `stride`-th row and column, with as many zero channels before as behind.
+pub(super) fn pad_shortcut(x: &Tensor, stride: usize, channels: usize) -> Result<Tensor> {
+    let one = Window { kernel: [1; 2], stride, padding: [0; 2] };
+    let (taken, [rows, columns]) = windows(x, one)?;
+    let (batch, given, _, _) = taken.dims4()?;
+    let more = (channels - given) / 2;
+    taken.reshape((batch, given, rows, columns))?.pad_with_zeros(1, more, more)
+}
+
+/// Mean and biased variance of each channel, `[C]` each.
+pub(super) fn statistics(x: &Tensor) -> Result<[Tensor; 2]> {
+    let mean = x.mean_keepdim((0, 2, 3))?;
+    let variance = x.broadcast_sub(&mean)?.sqr()?.mean_keepdim((0, 2, 3))?;
+    Ok([mean.flatten_all()?, variance.flatten_all()?])
+}
+
+/// The running statistics after a batch: `(1 - momentum) * running + momentum * batch`, the variance
+/// of the batch made unbiased first (`n / (n - 1)`).
+pub(super) fn moved(
+    running: [&Tensor; 2],
+    batch: &[Tensor; 2],
+    x: &Tensor,
+    momentum: f32,
+) -> Result<[Tensor; 2]> {
+    let values = (x.elem_count() / x.dim(1)?) as f64;
+    let momentum = f64::from(momentum);
+    let step = |old: &Tensor, new: &Tensor, scale: f64| {
+        (old * (1.0 - momentum))?.add(&(new.detach().to_dtype(old.dtype())? * (momentum * scale))?)
+    };
+    Ok([step(running[0], &batch[0], 1.0)?, step(running[1], &batch[1], values / (values - 1.0))?])
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * scale + shift`, channel by channel.
+pub(super) fn scale_and_shift(
+    x: &Tensor,
+    [mean, variance]: [&Tensor; 2],
+    [scale, shift]: [&Tensor; 2],
+    epsilon: f32,
+) -> Result<Tensor> {
+    let spread =
+        |values: &Tensor| values.to_dtype(x.dtype())?.reshape((1, values.elem_count(), 1, 1));
+    let deviation = (spread(variance)? + f64::from(epsilon))?.sqrt()?;
+    x.broadcast_sub(&spread(mean)?)?
+        .broadcast_div(&deviation)?
+        .broadcast_mul(&spread(scale)?)?
+        .broadcast_add(&spread(shift)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn the_gradient_of_relu_at_zero_is_zero() {
+        let x = Var::new(&[-1f32, 0.0, 2.0], &Device::Cpu).unwrap();
+        let y = relu(&x).unwrap();
+        assert_eq!(y.to_vec1::<f32>().unwrap(), [0.0, 0.0, 2.0]);
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        assert_eq!(gradients.get(&x).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_first_of_equal_largest_values_takes_the_whole_gradient() {
+        let x = Var::new(&[[[[1f32, 3.0, 3.0], [3.0, 0.0, 0.0]]]], &Device::Cpu).unwrap();
+        let window = Window { kernel: [2; 2], stride: 1, padding: [0; 2] };
+        let y = max_pool(&x, window).unwrap();
+        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [3.0, 3.0]);
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let gradient = gradients.get(&x).unwrap().flatten_all().unwrap();
+        assert_eq!(gradient.to_vec1::<f32>().unwrap(), [0.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}
