@@ -34,13 +34,13 @@ fn logits_loss_and_statistics_are_those_of_pytorch() {
     let network = Reference::new(&tiny.network, &parameters, &buffers, &masks).unwrap();
     let (samples, labels) = tiny.batch(0);
 
-    let served = network.forward(&samples, Mode::Evaluation).unwrap();
+    let served = network.forward(&samples, Mode::Evaluate).unwrap();
     assert_near("eval logits", &values(&served.logits), &tiny.values("eval/logits"), 1e-5);
     for (name, buffer) in &served.buffers {
         assert_eq!(values(buffer), values(&buffers[name]), "{name} moved in evaluation");
     }
 
-    let trained = network.gradients(&samples, &labels).unwrap();
+    let trained = network.gradients(&samples, &labels, Mode::Train).unwrap();
     assert_near("train logits", &values(&trained.logits), &tiny.values("train/logits"), 1e-5);
     assert_near("loss", &values(&trained.loss), &tiny.values("train/loss"), 1e-6);
     for (name, buffer) in &trained.buffers {
@@ -55,7 +55,7 @@ fn gradients_are_those_of_pytorch_and_nothing_under_a_mask() {
     let (parameters, buffers, masks) = start(&tiny);
     let (samples, labels) = tiny.batch(0);
     let single = Reference::new(&tiny.network, &parameters, &buffers, &masks).unwrap();
-    let found = single.gradients(&samples, &labels).unwrap().by_name;
+    let found = single.gradients(&samples, &labels, Mode::Train).unwrap().by_name;
     let by_name: BTreeMap<_, _> = found.iter().map(|(n, g)| (n.clone(), values(g))).collect();
     assert_gradients(&tiny, &by_name, 1e-4);
     for (name, mask) in &masks {
@@ -65,7 +65,7 @@ fn gradients_are_those_of_pytorch_and_nothing_under_a_mask() {
 
     let (parameters, buffers) = (in_f64(parameters), in_f64(buffers));
     let exact = Reference::new(&tiny.network, &parameters, &buffers, &masks).unwrap();
-    let found = exact.gradients(&samples, &labels).unwrap().by_name;
+    let found = exact.gradients(&samples, &labels, Mode::Train).unwrap().by_name;
     let by_name = found.iter().map(|(n, g)| (n.clone(), values(g))).collect();
     assert_gradients(&tiny, &by_name, 1e-6);
 }
@@ -78,7 +78,7 @@ fn three_steps_of_sgd_with_l1_end_where_pytorch_ends() {
     for step in 0..STEPS {
         let (samples, labels) = tiny.batch(step);
         let network = Reference::new(&tiny.network, &parameters, &buffers, &masks).unwrap();
-        let found = network.gradients(&samples, &labels).unwrap();
+        let found = network.gradients(&samples, &labels, Mode::Train).unwrap();
         let loss = values(&found.loss);
         assert_near("loss", &loss, &tiny.values("after/losses")[step..=step], 1e-5);
         buffers = found.buffers;
@@ -108,11 +108,11 @@ fn a_fault_is_told_with_the_layer_it_lies_in() {
     let (parameters, buffers, masks) = start(&tiny);
     let network = Reference::new(&tiny.network, &parameters, &buffers, &masks).unwrap();
     let wide = Tensor::zeros((2, 3, 9, 9), DType::F32, &Device::Cpu).unwrap();
-    let error = network.forward(&wide, Mode::Evaluation).unwrap_err();
+    let error = network.forward(&wide, Mode::Evaluate).unwrap_err();
     assert!(matches!(error, ReferenceError::Shape { .. }), "{error}");
     let (samples, _) = tiny.batch(0);
     let labels = Tensor::new(&[0u32, 1, 2, 3, 5], &Device::Cpu).unwrap();
-    let message = network.gradients(&samples, &labels).unwrap_err().to_string();
+    let message = network.gradients(&samples, &labels, Mode::Train).unwrap_err().to_string();
     assert!(message.starts_with("`loss`: cross-entropy failed: "), "{message}");
     assert!(!message.contains('\n'), "a backtrace: {message}");
 
@@ -166,7 +166,7 @@ fn a_resnet20_of_the_authors_gives_the_logits_it_gave_them() {
         network.buffers().into_iter().map(|b| (b.name.clone(), stored[&b.name].clone())).collect();
     let graph = Reference::new(&network, &parameters, &buffers, &Tensors::new()).unwrap();
     let samples = cifar(&data.join("cifar10/small_test.bin.xz"), 64);
-    let found = graph.forward(&samples, Mode::Evaluation).unwrap().logits;
+    let found = graph.forward(&samples, Mode::Evaluate).unwrap().logits;
     let expected = Tensor::read_npy(reference.join("vectors/s1_dense_logits64.npy")).unwrap();
     assert_eq!(found.dims(), expected.dims());
     assert_near("logits", &values(&found), &values(&expected), 1e-4);

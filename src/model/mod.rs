@@ -60,6 +60,9 @@ mod fault;
 mod network;
 mod parameters;
 mod plan;
+mod reference;
+mod reference_fault;
+mod reference_ops;
 mod shapes;
 mod text;
 
@@ -75,4 +78,6 @@ pub use fault::{DescribeError, DescribeFault};
 pub use network::{Buffer, Network, Parameter};
 pub use parameters::{BufferKind, BufferSpec, ParamKind, ParamSpec};
 pub use plan::{Mode, Plan};
+pub use reference::{Forward, Gradients, Reference, loss};
+pub use reference_fault::ReferenceError;
 pub use shapes::{MAX_CHANNELS, MAX_VALUES, MAX_WEIGHTS};

@@ -17,28 +17,20 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Tensor, Var};
 
 use super::describe::{Description, Op};
+use super::plan::Mode;
 use super::reference_fault::{ReferenceError, of_candle};
 use super::reference_ops as ops;
-
-/// Which statistics a batch normalisation normalises with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Those of the batch, which then move the running statistics.
-    Training,
-    /// The running statistics.
-    Evaluation,
-}
 
 /// What a forward pass gives.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// `[batch, classes]`.
     pub logits: Tensor,
-    /// The buffers after the pass, by name: moved in [`Mode::Training`], as given otherwise.
+    /// The buffers after the pass, by name: moved in [`Mode::Train`], as given otherwise.
     pub buffers: BTreeMap<String, Tensor>,
 }
 
-/// What a forward and a backward pass in [`Mode::Training`] give.
+/// What a forward and a backward pass give.
 #[derive(Clone, Debug)]
 pub struct Gradients {
     /// Mean cross-entropy of the batch, a scalar.
@@ -122,7 +114,7 @@ impl<'a> Reference<'a> {
         Ok(Forward { logits, buffers })
     }
 
-    /// Passes `samples` forward in [`Mode::Training`] and the mean cross-entropy with `labels`
+    /// Passes `samples` forward and the mean cross-entropy with `labels`
     /// (`u32`, one a sample) backward.
     ///
     /// # Errors
@@ -131,8 +123,9 @@ impl<'a> Reference<'a> {
         &self,
         samples: &Tensor,
         labels: &Tensor,
+        mode: Mode,
     ) -> Result<Gradients, ReferenceError> {
-        let Forward { logits, buffers } = self.forward(samples, Mode::Training)?;
+        let Forward { logits, buffers } = self.forward(samples, mode)?;
         let loss = loss(&logits, labels)?;
         let found = loss.backward().map_err(of_candle("loss", "the backward pass"))?;
         let mut by_name = BTreeMap::new();
@@ -202,7 +195,7 @@ impl<'a> Reference<'a> {
         let running = [&self.buffers[&names[0]], &self.buffers[&names[1]]];
         let affine = [self.required(name, "weight")?, self.required(name, "bias")?];
         let failed = of_candle(name, "batch normalisation");
-        if mode == Mode::Evaluation {
+        if mode != Mode::Train {
             return ops::scale_and_shift(input, running, affine, epsilon).map_err(failed);
         }
         if input.elem_count() == input.dims()[1] {
