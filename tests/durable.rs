@@ -142,7 +142,7 @@ fn a_real_file_is_replaced_and_nothing_else_is_left_in_its_folder() {
     for bytes in [OLD, NEW] {
         replace(&mut FileDisk, &path, bytes).unwrap();
         assert_eq!(FileDisk.read(&path).unwrap(), bytes);
-        assert_eq!(FileDisk.list(folder.path()).unwrap(), [path.clone()]);
+        assert_eq!(FileDisk.list(folder.path()).unwrap(), std::slice::from_ref(&path));
     }
 }
 

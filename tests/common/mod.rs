@@ -200,3 +200,5 @@ impl Disk for CrashDisk {
         Ok(self.live.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
     }
 }
+
+pub mod model;
