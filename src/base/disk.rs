@@ -1,1 +1,213 @@
 //! Durable writes: a file is replaced whole or not at all.
+//!
+//! Every durable write of the house goes through the [`Disk`] trait, so that a test may stand in
+//! for the disk and take the power away before any operation.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// What went wrong at the disk, where, and what to do about it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// There is no such file or folder.
+    #[error("cannot {action} `{}`: it does not exist; check the path and its spelling", path.display())]
+    NotFound {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The place may not be written, or the file may not be read.
+    #[error(
+        "cannot {action} `{}`: permission denied or the file system is read-only; \
+         choose another folder or change its permissions", path.display()
+    )]
+    ReadOnly {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// There is no room left.
+    #[error("cannot {action} `{}`: the disk or the quota is full; free some space and try again", path.display())]
+    Full {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The path names no file, so nothing can be written beside it.
+    #[error("`{}` names no file; give a path that ends in a file name", path.display())]
+    NoFileName {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// What was read back is not what was written.
+    #[error(
+        "`{}` reads back other than it was written; the disk may be failing, \
+         the old file was left as it was", path.display()
+    )]
+    ReadBackDiffers {
+        /// The file that was being replaced.
+        path: PathBuf,
+    },
+    /// Anything else that the operating system reports.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl DiskError {
+    /// Names an error of the operating system: what was tried (a verb) and where.
+    pub fn from_io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { action, path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { action, path }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { action, path }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+/// The few things that durable writing asks of a disk.
+///
+/// Contents are durable after [`Disk::sync_file`], names after [`Disk::sync_folder`]. Until then
+/// a loss of power may undo, tear or reorder them.
+pub trait Disk {
+    /// The whole contents of a file.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, DiskError>;
+    /// Makes a file that does not exist yet and writes `bytes` into it. Not durable.
+    fn write_new(&mut self, path: &Path, bytes: &[u8]) -> Result<(), DiskError>;
+    /// Makes the contents of a file durable.
+    fn sync_file(&mut self, path: &Path) -> Result<(), DiskError>;
+    /// Gives a file another name, over whatever had it. Atomic, not durable.
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Makes the names in a folder durable.
+    fn sync_folder(&mut self, folder: &Path) -> Result<(), DiskError>;
+    /// Removes a file. Not durable.
+    fn remove(&mut self, path: &Path) -> Result<(), DiskError>;
+    /// Whether something has this name, be it a dangling link.
+    fn exists(&self, path: &Path) -> Result<bool, DiskError>;
+    /// What lies in a folder, in order of name.
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, DiskError>;
+}
+
+/// The file system of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileDisk;
+
+impl Disk for FileDisk {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        fs::read(path).map_err(|e| DiskError::from_io("read", path, e))
+    }
+
+    fn write_new(&mut self, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+        // `create_new` follows no link, so nobody can lead the write elsewhere.
+        let mut options = OpenOptions::new();
+        let open = options.write(true).create_new(true).open(path);
+        open.and_then(|mut file| file.write_all(bytes))
+            .map_err(|e| DiskError::from_io("write", path, e))
+    }
+
+    fn sync_file(&mut self, path: &Path) -> Result<(), DiskError> {
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| DiskError::from_io("sync", path, e))
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        fs::rename(from, to).map_err(|e| DiskError::from_io("rename a file to", to, e))
+    }
+
+    fn sync_folder(&mut self, folder: &Path) -> Result<(), DiskError> {
+        self.sync_file(folder)
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<(), DiskError> {
+        fs::remove_file(path).map_err(|e| DiskError::from_io("remove", path, e))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, DiskError> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(DiskError::from_io("look at", path, e)),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+        let entries = fs::read_dir(folder).and_then(|entries| {
+            entries.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>()
+        });
+        let mut paths = entries.map_err(|e| DiskError::from_io("list", folder, e))?;
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+/// Where [`replace`] writes before it renames: hidden, in the same folder, always the same name,
+/// so that the next call finds what a crash left behind.
+fn beside(path: &Path) -> Result<(PathBuf, PathBuf), DiskError> {
+    let Some(name) = path.file_name() else {
+        return Err(DiskError::NoFileName { path: path.to_path_buf() });
+    };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".new");
+    // The parent of a bare file name is the empty path, which no system call understands.
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    Ok((path.with_file_name(hidden), folder))
+}
+
+/// Replaces the file at `path` by `bytes`, durably: after `Ok` they survive a loss of power.
+///
+/// Writes beside, syncs, reads back and compares, renames, syncs the folder. If power is lost at
+/// any instant, the old or the new file is there, whole. After an error the same holds; the new
+/// one only if the sync of the folder failed, which is the last step. One writer at a time: two
+/// calls for the same path must not run at once. A link at `path` is replaced, not followed.
+pub fn replace(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let (hidden, folder) = beside(path)?;
+    if disk.exists(&hidden)? {
+        disk.remove(&hidden)?;
+    }
+    if let Err(error) = write_checked(disk, path, &hidden, bytes) {
+        // The first fault is the one to tell; a temporary file that stays is cleaned next time.
+        if let Ok(true) = disk.exists(&hidden) {
+            let _ = disk.remove(&hidden);
+        }
+        return Err(error);
+    }
+    disk.sync_folder(&folder)
+}
+
+fn write_checked(
+    disk: &mut dyn Disk,
+    path: &Path,
+    hidden: &Path,
+    bytes: &[u8],
+) -> Result<(), DiskError> {
+    disk.write_new(hidden, bytes)?;
+    disk.sync_file(hidden)?;
+    if disk.read(hidden)? != bytes {
+        return Err(DiskError::ReadBackDiffers { path: path.to_path_buf() });
+    }
+    disk.rename(hidden, path)
+}
