@@ -57,6 +57,7 @@ mod check;
 mod describe;
 mod engine;
 mod fault;
+pub mod file;
 mod network;
 mod parameters;
 mod plan;

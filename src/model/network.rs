@@ -55,6 +55,28 @@ pub struct Network {
 }
 
 impl Network {
+    /// A network without weights, for a reader to fill in: every mask is empty.
+    pub(super) fn empty(description: Arc<Description>) -> Self {
+        let parameters = description.parameters().into_iter().map(|spec| Parameter {
+            mask: Mask::from_fn(spec.shape.iter().product(), |_| false),
+            name: spec.name,
+            node: spec.node,
+            kind: spec.kind,
+            shape: spec.shape,
+            prunable: spec.prunable,
+            fan_in: spec.fan_in,
+            range: 0..0,
+        });
+        let parameters = parameters.collect();
+        let buffers = description.buffers().into_iter().map(|spec| Buffer {
+            name: spec.name,
+            node: spec.node,
+            values: vec![0.0; spec.channels],
+        });
+        let buffers = buffers.collect();
+        Self { description, parameters, values: Vec::new(), buffers }
+    }
+
     /// A dense network with fresh weights.
     ///
     /// Weights are normal with variance `2 / fan_in` (He et al. 2015), biases uniform within
