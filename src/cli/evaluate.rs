@@ -15,7 +15,9 @@ use crate::sparse::Isa;
 
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.")]
+#[command(
+    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's."
+)]
 pub(super) struct Args {
     /// The model file
     #[arg(long, value_name = "FILE")]
@@ -46,7 +48,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
     let attack = if args.compat { Attack::released() } else { Attack::paper(args.seed) };
     let isa = setting::isa();
-    let mut rows = vec![Row::new("model", &args.model, judge(&model, &data, &sets, attack, None, isa)?)];
+    let mut rows =
+        vec![Row::new("model", &args.model, judge(&model, &data, &sets, attack, None, isa)?)];
     if let (Some(path), Some(artifact)) = (&args.retrained, &retrained) {
         rows.push(Row::new("retrained", path, judge(artifact, &data, &sets, attack, None, isa)?));
     }

@@ -48,7 +48,9 @@ enum StrengthArg {
 
 /// Make a network forget, and measure what it forgot on the file that was written.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE")]
+#[command(
+    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+)]
 pub(super) struct Args {
     /// The model file that knows too much
     #[arg(long, value_name = "FILE")]
@@ -110,7 +112,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     bar.finish();
     let outcome = outcome?;
     if !outcome.complete {
-        return Err(Fault::Interrupted("stopped before it had forgotten: no file was written".into()));
+        return Err(Fault::Interrupted(
+            "stopped before it had forgotten: no file was written".into(),
+        ));
     }
     let method_text = serde_json::to_string(&method).unwrap_or_default();
     let mut facts = model.facts.clone();
@@ -172,7 +176,11 @@ impl Args {
     /// the original's recipe and start.
     fn method(&self, model: &Artifact, original: Option<&Recipe>) -> Result<Method, Fault> {
         if self.method != MethodArg::L1Sparse
-            && (self.alpha.is_some() || self.form.is_some() || self.strength.is_some() || self.prunable_only || self.free_epochs.is_some())
+            && (self.alpha.is_some()
+                || self.form.is_some()
+                || self.strength.is_some()
+                || self.prunable_only
+                || self.free_epochs.is_some())
         {
             return Err(Fault::Usage("--alpha, --form, --strength, --free-epochs and --prunable-only belong to --method l1-sparse".into()));
         }
@@ -189,11 +197,16 @@ impl Args {
             MethodArg::L1Sparse => Method::L1Sparse(self.l1_sparse(tuning)),
             MethodArg::Retrain => {
                 let Some(original) = original else {
-                    return Err(Fault::Usage(format!("{} does not say how it was trained: it cannot be retrained", self.model.display())));
+                    return Err(Fault::Usage(format!(
+                        "{} does not say how it was trained: it cannot be retrained",
+                        self.model.display()
+                    )));
                 };
-                let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } = self.recipe.over(original.clone());
+                let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } =
+                    self.recipe.over(original.clone());
                 let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
-                let start = Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed));
+                let start =
+                    Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed));
                 Method::Retrain(Retrain { epochs, rate, schedule, batch, momentum, decay, start })
             }
         })

@@ -161,7 +161,10 @@ pub(super) fn recipe_of(facts: &Facts, path: &Path) -> Result<Recipe, Fault> {
         )));
     };
     serde_json::from_str(text).map_err(|fault| {
-        Fault::Usage(format!("{}: its recipe cannot be read ({fault}): give --epochs and --rate", path.display()))
+        Fault::Usage(format!(
+            "{}: its recipe cannot be read ({fault}): give --epochs and --rate",
+            path.display()
+        ))
     })
 }
 

@@ -33,7 +33,12 @@ use setting::{Common, Out};
 /// Trains a network, prunes it, keeps it as a sparse-masked file, makes it forget a class, random
 /// samples or a person by l1-sparse fine-tuning over what is kept, and measures what was forgotten.
 #[derive(Parser, Debug)]
-#[command(name = "unlearn", version, max_term_width = 100, after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder (IDX as of Fashion-MNIST, CIFAR-10 binary), or `made` for the\npopulation that the program makes itself. A name that is no path is looked for below the folder\nthat the variable UNLEARN_DATA names.")]
+#[command(
+    name = "unlearn",
+    version,
+    max_term_width = 100,
+    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder (IDX as of Fashion-MNIST, CIFAR-10 binary), or `made` for the\npopulation that the program makes itself. A name that is no path is looked for below the folder\nthat the variable UNLEARN_DATA names."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

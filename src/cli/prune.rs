@@ -38,7 +38,9 @@ enum AllocationArg {
 
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.")]
+#[command(
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise."
+)]
 pub(super) struct Args {
     /// The trained model file
     #[arg(long, value_name = "FILE")]
@@ -105,7 +107,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let job = Job { what: "prune", data: &data.train, recipe: &recipe, isa, checkpoint: None };
     let reports = job.run(&mut state)?;
     let facts = learn::facts("prune", &data, &recipe, isa)
-        .with("init_seed", model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown"))
+        .with(
+            "init_seed",
+            model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown"),
+        )
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
         .with("allocation", allocation.name())
@@ -154,7 +159,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 }
 
 /// The pruned network before training, the epoch it stands at, and what it was rewound to.
-fn start(args: &Args, model: &Artifact, masks: Vec<Mask>) -> Result<(Network, usize, String), Fault> {
+fn start(
+    args: &Args,
+    model: &Artifact,
+    masks: Vec<Mask>,
+) -> Result<(Network, usize, String), Fault> {
     let name = &model.network.description.name;
     match args.rewind.as_deref() {
         Some("none") => {
@@ -165,7 +174,10 @@ fn start(args: &Args, model: &Artifact, masks: Vec<Mask>) -> Result<(Network, us
         Some("init") => {
             let seed = model.facts.get("seed").and_then(|seed| seed.parse().ok());
             let Some(seed) = seed else {
-                return Err(Fault::Usage(format!("{} does not state its seed: it cannot be rewound to its start", args.model.display())));
+                return Err(Fault::Usage(format!(
+                    "{} does not state its seed: it cannot be rewound to its start",
+                    args.model.display()
+                )));
             };
             let early = Network::new(model.network.description.clone(), seed);
             Ok((rewind(&early, masks, name)?, 0, "its initial weights".into()))

@@ -56,7 +56,9 @@ impl Out {
         let mut stdout = std::io::stdout().lock();
         // A reader that closed its end has what it wanted.
         let _ = if self.json {
-            serde_json::to_writer_pretty(&mut stdout, value).map_err(std::io::Error::other).and_then(|()| writeln!(stdout))
+            serde_json::to_writer_pretty(&mut stdout, value)
+                .map_err(std::io::Error::other)
+                .and_then(|()| writeln!(stdout))
         } else {
             stdout.write_all(text.as_bytes())
         };
@@ -79,10 +81,12 @@ pub(super) fn isa() -> Isa {
 pub(super) fn open_data(source: &str) -> Result<Splits, Fault> {
     let root = std::env::var_os(DATA_ROOT).filter(|root| !root.is_empty()).map(PathBuf::from);
     match data::open_source(source, root.as_deref()) {
-        Err(DataError::Missing { asked, looked_at }) if root.is_none() => Err(Fault::Usage(format!(
-            "{}\n(the variable {DATA_ROOT}, which may name a folder of data sets, is not set)",
-            DataError::Missing { asked, looked_at }
-        ))),
+        Err(DataError::Missing { asked, looked_at }) if root.is_none() => {
+            Err(Fault::Usage(format!(
+                "{}\n(the variable {DATA_ROOT}, which may name a folder of data sets, is not set)",
+                DataError::Missing { asked, looked_at }
+            )))
+        }
         other => Ok(other?),
     }
 }
@@ -130,7 +134,8 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// Writes the file durably and opens it again: what is evaluated is what lies there.
     pub(super) fn save(&self, path: &Path) -> Result<Artifact, Fault> {
-        let bytes = file::encode(self.network, self.classes, self.facts, self.dtype, self.momentum)?;
+        let bytes =
+            file::encode(self.network, self.classes, self.facts, self.dtype, self.momentum)?;
         replace(&mut FileDisk, path, &bytes)?;
         open_model(path)
     }

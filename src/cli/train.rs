@@ -18,7 +18,9 @@ use crate::train::{Recipe, State, score};
 
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.")]
+#[command(
+    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`."
+)]
 pub(super) struct Args {
     /// A compiled-in network (mlp, cnn16, cnn28, resnet20, resnet18, vgg16-bn) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
@@ -78,10 +80,22 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         rewind: Some((args.rewind_epoch, setting::beside(&args.out, "rewind"))),
     };
     if state.epoch == 0 && args.rewind_epoch == 0 {
-        let early = Written { network: &state.network, classes: &classes, facts: &facts, dtype: DtypeArg::F32.into(), momentum: None };
+        let early = Written {
+            network: &state.network,
+            classes: &classes,
+            facts: &facts,
+            dtype: DtypeArg::F32.into(),
+            momentum: None,
+        };
         early.save(&setting::beside(&args.out, "rewind"))?;
     }
-    let job = Job { what: "train", data: &data.train, recipe: &recipe, isa, checkpoint: Some(checkpoint) };
+    let job = Job {
+        what: "train",
+        data: &data.train,
+        recipe: &recipe,
+        isa,
+        checkpoint: Some(checkpoint),
+    };
     let reports = job.run(&mut state)?;
     let facts = facts.with("epoch", state.epoch.to_string());
     let written = Written {
@@ -141,21 +155,35 @@ impl OrFresh for (Option<State>, Isa) {
 
 /// The state that the checkpoint holds, and its instruction set. No state where the machine lacks
 /// that set: the run begins anew, because other rounding would be another run.
-fn resumed(args: &Args, data: &Splits, recipe: &Recipe, out: &Out) -> Result<(Option<State>, Isa), Fault> {
+fn resumed(
+    args: &Args,
+    data: &Splits,
+    recipe: &Recipe,
+    out: &Out,
+) -> Result<(Option<State>, Isa), Fault> {
     let path = learn::checkpoint_path(&args.out);
     if !path.exists() {
-        return Err(Fault::Usage(format!("{} does not exist: there is nothing to resume", path.display())));
+        return Err(Fault::Usage(format!(
+            "{} does not exist: there is nothing to resume",
+            path.display()
+        )));
     }
     let artifact = setting::open_model(&path)?;
     let differs = |what: &str, then: &str, now: &str| {
-        Fault::Usage(format!("{} was made with {what} {then}, this run has {now}: use the same words, or leave --resume out", path.display()))
+        Fault::Usage(format!(
+            "{} was made with {what} {then}, this run has {now}: use the same words, or leave --resume out",
+            path.display()
+        ))
     };
     let digest = data.train.digest().to_string();
     let then = artifact.facts.get("data_digest").unwrap_or("unknown");
     if then != digest {
         return Err(differs("data", then, &digest));
     }
-    let (then, now) = (artifact.facts.get("recipe").unwrap_or("unknown"), serde_json::to_string(recipe).unwrap_or_default());
+    let (then, now) = (
+        artifact.facts.get("recipe").unwrap_or("unknown"),
+        serde_json::to_string(recipe).unwrap_or_default(),
+    );
     if then != now {
         return Err(differs("recipe", then, &now));
     }

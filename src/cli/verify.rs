@@ -12,7 +12,9 @@ use crate::model::file;
 
 /// Check every byte of model files: hashes, masks, padding, and that the network is whole.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: unlearn verify base.esm sparse.esm\n\nExit code 1 if a file fails. Signatures are counted; their keys are not checked yet.")]
+#[command(
+    after_help = "Example: unlearn verify base.esm sparse.esm\n\nExit code 1 if a file fails. Signatures are counted; their keys are not checked yet."
+)]
 pub(super) struct Args {
     /// Model files
     #[arg(required = true, value_name = "FILE")]

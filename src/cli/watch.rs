@@ -21,7 +21,8 @@ pub(super) fn listen() -> Result<(), Fault> {
         }
         eprintln!("\nunlearn: stopping after this batch (once more to stop at once)");
     };
-    ctrlc::set_handler(answer).map_err(|error| Fault::Usage(format!("cannot listen to interrupts: {error}")))
+    ctrlc::set_handler(answer)
+        .map_err(|error| Fault::Usage(format!("cannot listen to interrupts: {error}")))
 }
 
 /// Whether somebody asked to stop.
@@ -65,7 +66,11 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(what: &str, checkpoint: Option<Checkpoint>) -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
         let style = "{prefix:>12} {bar:30.cyan/dim} {pos}/{len} {msg} {elapsed} (eta {eta})";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);

@@ -14,7 +14,7 @@ mod scores;
 pub mod svc;
 
 pub use error::EvaluateError;
-pub use measure::{Measured, MeasureError, Sets, measure};
+pub use measure::{MeasureError, Measured, Sets, measure};
 pub use metrics::{Gap, Metric, Report, Unit};
 pub use mia::{Attack, Feature, Membership, Shadow};
 pub use scores::Scores;
