@@ -12,6 +12,7 @@ use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Bar;
 use crate::base::units::Seconds;
 use crate::evaluate::{Attack, Sets};
+use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
 use crate::unlearn::{FineTune, L1Sparse, Method, Retrain, Start, forget};
@@ -76,6 +77,9 @@ pub(super) struct Args {
     /// Its strength over the epochs
     #[arg(long, value_enum)]
     strength: Option<StrengthArg>,
+    /// Model whose weights `towards-base` returns to; it has MODEL's masks [default: MODEL]
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
     /// Penalise only weights that pruning may remove, not biases and batch norms
     #[arg(long)]
     prunable_only: bool,
@@ -108,7 +112,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let isa = setting::isa();
     let retain = data.train.subset(&sets.retain);
     let mut bar = Bar::new("forget", None);
-    let outcome = forget(&method, &model.network, &retain, augment, args.seed, isa, &mut bar);
+    let base = args.base_network(&model)?;
+    let base = base.as_ref();
+    let outcome = forget(&method, &model.network, base, &retain, augment, args.seed, isa, &mut bar);
     bar.finish();
     let outcome = outcome?;
     if !outcome.complete {
@@ -172,6 +178,23 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 }
 
 impl Args {
+    /// The network to return to, if one was given.
+    fn base_network(&self, model: &Artifact) -> Result<Option<Network>, Fault> {
+        let Some(path) = &self.base else { return Ok(None) };
+        if self.form != Some(FormArg::TowardsBase) {
+            return Err(Fault::Usage("--base belongs to --form towards-base".into()));
+        }
+        let base = setting::open_model(path)?.network;
+        if base.masks() != model.network.masks() {
+            return Err(Fault::Usage(format!(
+                "{} has other masks than {}: weights can only return to a model that has them",
+                path.display(),
+                self.model.display()
+            )));
+        }
+        Ok(Some(base))
+    }
+
     /// The method with its numbers: the words here over the method's defaults. A retraining takes
     /// the original's recipe and start.
     fn method(&self, model: &Artifact, original: Option<&Recipe>) -> Result<Method, Fault> {

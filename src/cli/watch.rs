@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::fault::Fault;
 use super::setting::Written;
 use crate::format::{Dtype, Facts};
+use crate::model::Network;
 use crate::train::{Control, EpochReport, Progress, State, TrainError, Watch};
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -102,5 +103,25 @@ impl Watch for Bar {
             checkpoint.keep(state).map_err(|fault| TrainError::Watch(fault.to_string().into()))?;
         }
         Ok(if stopped() { Control::Stop } else { Control::Continue })
+    }
+}
+
+/// A bar that also keeps the network of an early epoch.
+pub(super) struct Early<'a> {
+    pub bar: &'a mut Bar,
+    pub at: usize,
+    pub kept: Option<Network>,
+}
+
+impl Watch for Early<'_> {
+    fn batch(&mut self, progress: Progress) -> Control {
+        self.bar.batch(progress)
+    }
+
+    fn epoch(&mut self, state: &State, report: &EpochReport) -> Result<Control, TrainError> {
+        if state.epoch == self.at {
+            self.kept = Some(state.network.clone());
+        }
+        self.bar.epoch(state, report)
     }
 }

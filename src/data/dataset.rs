@@ -105,6 +105,34 @@ impl Dataset {
         }
     }
 
+    /// The samples of `self`, then those of `other`, whose subjects follow those of `self`.
+    ///
+    /// # Panics
+    /// If shapes, classes or kinds of values differ, or one names subjects or groups where the
+    /// other does not.
+    pub fn and(&self, other: &Self) -> Self {
+        assert_eq!(self.shape, other.shape, "samples of one shape");
+        assert_eq!(self.classes, other.classes, "samples of the same classes");
+        assert_eq!(self.subjects.is_empty(), other.subjects.is_empty(), "subjects in both");
+        assert!(self.groups.is_empty() && other.groups.is_empty(), "groups are not joined");
+        let values = match (&self.values, &other.values) {
+            (Values::Bytes(a), Values::Bytes(b)) => Values::Bytes([&a[..], b].concat()),
+            (Values::Floats(a), Values::Floats(b)) => Values::Floats([&a[..], b].concat()),
+            _ => panic!("values of one kind"),
+        };
+        let first = self.subject_names.len() as u32;
+        let subjects = other.subjects.iter().map(|subject| subject + first);
+        Self {
+            shape: self.shape,
+            values,
+            labels: [&self.labels[..], &other.labels].concat(),
+            classes: self.classes.clone(),
+            subjects: self.subjects.iter().copied().chain(subjects).collect(),
+            subject_names: [&self.subject_names[..], &other.subject_names].concat(),
+            groups: Vec::new(),
+        }
+    }
+
     /// A digest over shape, values, labels, subjects and groups.
     pub fn digest(&self) -> Digest {
         let words = |of: &[u32]| of.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();

@@ -109,6 +109,7 @@ pub fn run(
 ) -> Result<Vec<EpochReport>, TrainError> {
     recipe.check()?;
     fits(&state.network, data)?;
+    // Equal lengths are what a slice can show; equal masks are the caller's promise.
     if let Some(base) = base.filter(|base| base.len() != state.network.values.len()) {
         let expected = state.network.values.len();
         return Err(TrainError::BaseDiffers { expected, found: base.len() });

@@ -76,13 +76,16 @@ pub struct Outcome {
 /// Makes `network` forget everything but `retain`.
 ///
 /// Reads no sample that is to be forgotten. Deterministic as [`run`] is. After
-/// [`L1Form::Proximal`], weights that are exactly 0 have left the masks.
+/// [`L1Form::Proximal`], weights that are exactly 0 have left the masks. `base` is what
+/// [`L1Form::TowardsBase`] pulls to, by default the weights of `network` itself; it has the same
+/// masks.
 ///
 /// # Errors
 /// As [`run`].
 pub fn forget(
     method: &Method,
     network: &Network,
+    base: Option<&Network>,
     retain: &Dataset,
     augment: Augment,
     seed: u64,
@@ -101,7 +104,8 @@ pub fn forget(
         Method::L1Sparse(method) => (network.clone(), method.recipe(seed)),
     };
     recipe.augment = augment;
-    let base = (recipe.l1.form == L1Form::TowardsBase).then_some(&network.values[..]);
+    let base = base.unwrap_or(network);
+    let base = (recipe.l1.form == L1Form::TowardsBase).then_some(&base.values[..]);
     let mut state = State::new(start);
     let epochs = run(&mut state, retain, &recipe, base, isa, watch)?;
     let complete = state.epoch == recipe.epochs;
