@@ -37,15 +37,15 @@ fn adapting(seed: u64) -> Recipe {
 }
 
 /// How a member is forgotten: chosen on h1 and h2.
-fn l1(form: L1Form) -> L1Sparse {
+fn l1(form: L1Form, alpha: f32) -> L1Sparse {
     let tuning = FineTune {
         epochs: 10,
-        rate: 0.05,
+        rate: 0.3,
         schedule: Schedule::Cosine,
         batch: 64,
         ..FineTune::default()
     };
-    L1Sparse { tuning, alpha: 1e-3, form, ..L1Sparse::default() }
+    L1Sparse { tuning, alpha, form, ..L1Sparse::default() }
 }
 
 /// Tells the story.
@@ -71,7 +71,10 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
     let (adapted, seconds) = adapt(cast, "adapt", base, &data.train, &recipe)?;
     add("adapted", &adapted, seconds, "adapt")?;
     out.say(&format!("{} asks to be forgotten", cast.member));
-    let methods = [("l1-sparse", l1(L1Form::Subgradient)), ("l1-to-base", l1(L1Form::TowardsBase))];
+    let methods = [
+        ("l1-sparse", l1(L1Form::Subgradient, 3e-4)),
+        ("l1-to-base", l1(L1Form::TowardsBase, 0.1)),
+    ];
     for (name, method) in &methods {
         let method = Method::L1Sparse(method.clone());
         let outcome = cast.forget(name, &method, &adapted, Some(&base.network), &retain)?;
