@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::liar::*;
 use common::model::*;
 use unlearn::base::hash::Digest;
 use unlearn::format::*;

@@ -39,8 +39,8 @@ const SMALL_TRAIN: [&str; 1] = ["small_train.bin"];
 const SMALL_TEST: [&str; 1] = ["small_test.bin"];
 
 /// What [`is_here`] looks for, for messages.
-pub(crate) const LOOKED_FOR: &str = "CIFAR-10 binary files (data_batch_1.bin to data_batch_5.bin and test_batch.bin, here or in \
-     cifar-10-batches-bin/; plain, .gz or .xz)";
+pub(crate) const LOOKED_FOR: &str = "CIFAR-10 binary files (data_batch_1.bin to \
+     data_batch_5.bin and test_batch.bin, here or in cifar-10-batches-bin/; plain, .gz or .xz)";
 /// What [`is_small_here`] looks for, for messages.
 pub(crate) const SMALL_LOOKED_FOR: &str =
     "a small CIFAR-10 (small_train.bin and small_test.bin; plain, .gz or .xz)";
@@ -96,13 +96,16 @@ fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     if !file.is_file() {
         return Ok(NAMES.map(str::to_string).to_vec());
     }
-    let mut names = lines(&file, MAX_NAMES)?;
-    names.retain(|name| !name.trim().is_empty());
+    let mut names = Vec::new();
+    lines(&file, MAX_NAMES, |_, line| {
+        names.extend(Some(line.trim().to_string()).filter(|name| !name.is_empty()));
+        Ok(())
+    })?;
     let found = names.iter().collect::<BTreeSet<_>>().len();
     if found != CLASSES || names.len() != CLASSES {
         return Err(DataError::ClassNames { file, found, expected: CLASSES });
     }
-    Ok(names.iter().map(|name| name.trim().to_string()).collect())
+    Ok(names)
 }
 
 fn part(files: &[PathBuf], classes: &[String]) -> Result<Dataset, DataError> {

@@ -100,18 +100,21 @@ impl Packed {
     }
 }
 
-/// The lines of a small UTF-8 text file of at most `limit` bytes, without their ends.
-pub(crate) fn lines(file: &Path, limit: u64) -> Result<Vec<String>, DataError> {
-    let mut packed = Packed::open(file)?;
-    let bytes = packed.up_to(limit + 1)?;
+/// Gives each line of a UTF-8 text file of at most `limit` bytes, counted from 1 and without its
+/// end, to `each`.
+pub(crate) fn lines(
+    file: &Path,
+    limit: u64,
+    mut each: impl FnMut(usize, &str) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let bytes = Packed::open(file)?.up_to(limit + 1)?;
     if bytes.len() as u64 > limit {
         return Err(DataError::TooLarge { file: file.to_path_buf(), limit });
     }
-    let mut lines = Vec::new();
-    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-        let text = std::str::from_utf8(line)
-            .map_err(|_| DataError::NotText { file: file.to_path_buf(), line: index + 1 })?;
-        lines.push(text.trim_end_matches('\r').to_string());
+    for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+        let text = std::str::from_utf8(text)
+            .map_err(|_| DataError::NotText { file: file.to_path_buf(), line })?;
+        each(line, text.trim_end_matches('\r'))?;
     }
-    Ok(lines)
+    Ok(())
 }

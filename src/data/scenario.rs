@@ -225,12 +225,11 @@ fn known(names: &[String]) -> Vec<String> {
 fn indices(file: &Path, len: usize) -> Result<Vec<usize>, DataError> {
     let mut first_lines = vec![0; len];
     let mut indices = Vec::new();
-    for (line, text) in (1..).zip(lines(file, MAX_INDEX_FILE)?) {
-        let text = text.trim();
+    lines(file, MAX_INDEX_FILE, |line, text| {
+        let (at, text) = (|| file.to_path_buf(), text.trim());
         if text.is_empty() {
-            continue;
+            return Ok(());
         }
-        let at = || file.to_path_buf();
         let Ok(found) = text.parse::<u64>() else {
             let found = text.chars().take(40).collect();
             return Err(DataError::IndexText { file: at(), line, found });
@@ -243,6 +242,7 @@ fn indices(file: &Path, len: usize) -> Result<Vec<usize>, DataError> {
             return Err(DataError::IndexRepeated { file: at(), line, found, first_line });
         }
         indices.push(index);
-    }
+        Ok(())
+    })?;
     Ok(indices)
 }

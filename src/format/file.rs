@@ -1,5 +1,6 @@
 //! A model file that was opened: its header, table and small sections held against each other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::anchor::AnchorSet;
@@ -80,8 +81,9 @@ impl ModelFile {
             read.checked(section.kind)?;
         }
         self.check_payload_padding()?;
+        let mut masks = BTreeMap::new();
         for tensor in self.tensors() {
-            tensor.check()?;
+            tensor.check(&mut masks)?;
         }
         self.anchor().map(drop)
     }

@@ -47,7 +47,7 @@ fn n_of_m(numel: u64, positions: &[u32], m: u8) -> Option<Kind> {
         && n < u64::from(m)
         && n * groups == positions.len() as u64
         && positions.iter().zip(0u64..).all(|(p, i)| u64::from(p / u32::from(m)) == i / n);
-    regular.then(|| Kind::NOfM { n: n as u8, m })
+    regular.then_some(Kind::NOfM { n: n as u8, m })
 }
 
 /// Holds a list of positions against the rules that every mask keeps.
@@ -242,8 +242,7 @@ fn decode_n_of_m(nnz: u64, bytes: &[u8], n: u8, m: u8) -> Result<Vec<u32>, MaskF
     let width = m.ilog2() as usize;
     let nnz = nnz as usize;
     let used = nnz * width % 8;
-    if let Some(&last) = bytes.last().filter(|&&last| used != 0 && last >> used != 0) {
-        debug_assert!(last != 0, "a byte of zeros has no bit beyond its fields");
+    if bytes.last().is_some_and(|&last| used != 0 && last >> used != 0) {
         return Err(MaskFault::Padding { byte: bytes.len() as u64 - 1 });
     }
     let positions = (0..nnz).map(|i| {

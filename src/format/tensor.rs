@@ -1,5 +1,7 @@
 //! One tensor of an open file.
 
+use std::collections::BTreeMap;
+
 use super::error::FormatError;
 use super::fault::MaskFault;
 use super::file::ModelFile;
@@ -154,12 +156,22 @@ impl<'a> Tensor<'a> {
     }
 
     /// Holds the bytes against the digest and the rules, without the base where that has the mask.
-    pub(super) fn check(&self) -> Result<(), FormatError> {
-        let Some(base) = self.base_mask()? else { return self.read().map(drop) };
-        self.check_leaf(&base.mask)?;
+    ///
+    /// `masks` remembers the digests of masks by the order number of their tensor, so that a mask
+    /// that many tensors use is decoded once: otherwise a short file could ask for hours.
+    pub(super) fn check(&self, masks: &mut BTreeMap<u32, Digest>) -> Result<(), FormatError> {
+        let Record { kind, order, dtype, numel, .. } = *self.record;
+        let owner = if let Kind::SameAs { order } = kind { order } else { order };
+        let digest = match (masks.get(&owner), self.base_mask()?) {
+            (Some(known), _) => *known,
+            (None, Some(base)) => base.mask,
+            (None, None) => mask::digest(numel, self.decode_positions()?.as_deref()),
+        };
+        masks.insert(owner, digest);
+        self.check_leaf(&digest)?;
         let (bytes, offset) = self.value_bytes();
-        values::check(self.record.dtype, bytes, self.record.channels())
-            .map_err(|fault| value_error(self.name(), offset, self.record.dtype, fault))
+        values::check(dtype, bytes, self.record.channels())
+            .map_err(|fault| value_error(self.name(), offset, dtype, fault))
     }
 
     fn mask_bytes(&self) -> (&'a [u8], u64) {

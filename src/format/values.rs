@@ -84,7 +84,8 @@ fn encode_int8(values: &[f32], channels: Channels<'_>) -> Result<Vec<u8>, ValueF
 ///
 /// A product of 17 bits with 7 is exact in f32, so storing what was read gives the same bytes.
 fn scale(largest: f32) -> f32 {
-    if largest == 0.0 {
+    // Below half of the smallest scale, all values of the channel are stored as 0.
+    if largest < f32::MIN_POSITIVE / 2.0 {
         return 1.0;
     }
     let exact = (largest / 127.0).max(f32::MIN_POSITIVE);
@@ -114,7 +115,7 @@ pub(crate) fn decode(
     }
 }
 
-/// Holds the bytes of a tensor whose positions are not known against all rules but the scaling.
+/// Holds the bytes of a tensor against the rules for values; its positions are not needed.
 pub(crate) fn check(dtype: Dtype, bytes: &[u8], channels: usize) -> Result<(), ValueFault> {
     if dtype == Dtype::Int8 {
         return check_int8(bytes, channels).map(drop);

@@ -1,6 +1,9 @@
 //! What several test binaries share.
 #![allow(dead_code)]
 
+pub mod liar;
+pub mod model;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
@@ -200,5 +203,3 @@ impl Disk for CrashDisk {
         Ok(self.live.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
     }
 }
-
-pub mod model;

@@ -39,10 +39,10 @@ impl Hand {
             .collect();
         Self {
             signs,
-            slant: stream.between(-0.35, 0.45),
-            tilt: stream.between(-0.2, 0.2),
-            width: stream.between(5.5, 9.0),
-            height: stream.between(8.5, 11.5),
+            slant: stream.between(-0.25, 0.35),
+            tilt: stream.between(-0.12, 0.12),
+            width: stream.between(6.5, 9.0),
+            height: stream.between(9.5, 11.5),
             middle: [8.0 + stream.between(-0.8, 0.8), 8.0 + stream.between(-0.8, 0.8)],
             radius: stream.between(0.45, 1.05),
             ink: stream.between(0.6, 0.95),
@@ -97,9 +97,9 @@ impl Hand {
 }
 
 /// How far a control point moves from one writing to the next, as a share of the sign's size.
-const JITTER: f64 = 0.035;
+const JITTER: f64 = 0.025;
 /// The noise of one pixel.
-const NOISE: f64 = 0.06;
+const NOISE: f64 = 0.05;
 
 /// One of the usual forms, every control point of it moved by about `bend`.
 fn bent_sign(stream: &mut Stream, class: usize, bend: f64) -> Vec<Vec<Point>> {

@@ -3,7 +3,15 @@
 //! Made so that there is something to forget on a machine that has no data: a network that never
 //! saw a subject makes clearly more errors on that subject's writing, because each subject bends
 //! every sign in a personal way and writes a few signs as nobody else does; once the subject is
-//! among the training samples, the network learns them. `tests/made_population.rs` measures it.
+//! among the training samples, the network learns them. Measured with the defaults, seed 1, by the
+//! plain network of `tests/made_population.rs` (one hidden layer of 96, 30 epochs, no
+//! augmentation), each subject having 40 test samples:
+//!
+//! | error on test samples of | mean | range over subjects |
+//! |---|---|---|
+//! | subjects p01 to p24, all in training | 5.1 % | 0 to 15 % |
+//! | p01 to p24, each when left out | 27.7 % | 15 to 45 % |
+//! | the household h1 to h4, never in training | 36.3 % | 25 to 47.5 % |
 //!
 //! Everything is drawn from named streams, by arithmetic that IEEE 754 fixes, and rounded to
 //! bytes: a seed gives the same bytes on every machine. Nobody real is in it.
@@ -34,10 +42,10 @@ pub struct Population {
     pub train_samples: usize,
     /// Test samples of each subject and class. Default 4.
     pub test_samples: usize,
-    /// Signs that each subject writes as nobody else does. Default 1 of the 10.
+    /// Signs that each subject writes as nobody else does. Default 2 of the 10.
     pub own_signs: usize,
     /// How far a subject's hand moves each control point of a sign, as a share of the sign's size
-    /// (standard deviation). Default 0.09.
+    /// (standard deviation). Default 0.05.
     pub bend: f64,
 }
 
@@ -49,8 +57,8 @@ impl Default for Population {
             household: 4,
             train_samples: 8,
             test_samples: 4,
-            own_signs: 1,
-            bend: 0.09,
+            own_signs: 2,
+            bend: 0.05,
         }
     }
 }
