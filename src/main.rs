@@ -1,3 +1,5 @@
-//! The program `unlearn`.
+//! The program `unlearn`: see [`unlearn::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    unlearn::cli::run()
+}

@@ -1,3 +1,116 @@
-//! The door: words to calls. One file a command; nothing below prints, reads the environment or exits.
+//! The door: words to calls. One file a command; nothing below prints, reads the environment or
+//! exits.
+//!
+//! Results go to standard output, as a table or, with `--json`, as one JSON object; everything else
+//! goes to standard error. Exit codes: 0 done, 1 a check failed, 2 the words were wrong, 3 a file or
+//! its contents were, 4 reading or writing failed, 5 the run failed, 130 interrupted.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod demo;
+mod evaluate;
+mod fault;
+mod forget;
+mod inspect;
+mod learn;
+mod methods;
+mod prune;
 pub mod report;
+mod setting;
+mod table;
+mod train;
+mod verify;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use fault::Fault;
+use setting::{Common, Out};
+
+/// Make a device forget.
+///
+/// Trains a network, prunes it, keeps it as a sparse-masked file, makes it forget a class, random
+/// samples or a person by l1-sparse fine-tuning over what is kept, and measures what was forgotten.
+#[derive(Parser, Debug)]
+#[command(
+    name = "unlearn",
+    version,
+    max_term_width = 100,
+    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder (IDX as of Fashion-MNIST, CIFAR-10 binary), or `made` for the\npopulation that the program makes itself. A name that is no path is looked for below the folder\nthat the variable UNLEARN_DATA names."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The whole story on data it makes: files, tables, result.json, report.html
+    Demo(demo::Args),
+    /// Train a network
+    Train(train::Args),
+    /// Prune a trained network and train what is left
+    Prune(prune::Args),
+    /// Make a network forget
+    Forget(forget::Args),
+    /// Measure what a network has forgotten
+    Evaluate(evaluate::Args),
+    /// Show what is in a model file: layers, density, bytes
+    Inspect(inspect::Args),
+    /// Check every byte of model files
+    Verify(verify::Args),
+    /// List the methods of forgetting and what they need
+    Methods(methods::Args),
+}
+
+impl Command {
+    fn common(&self) -> &Common {
+        match self {
+            Self::Demo(args) => &args.common,
+            Self::Train(args) => &args.common,
+            Self::Prune(args) => &args.common,
+            Self::Forget(args) => &args.common,
+            Self::Evaluate(args) => &args.common,
+            Self::Inspect(args) => &args.common,
+            Self::Verify(args) => &args.common,
+            Self::Methods(args) => &args.common,
+        }
+    }
+
+    fn run(&self, out: &Out) -> Result<(), Fault> {
+        match self {
+            Self::Demo(args) => demo::run(args, out),
+            Self::Train(args) => train::run(args, out),
+            Self::Prune(args) => prune::run(args, out),
+            Self::Forget(args) => forget::run(args, out),
+            Self::Evaluate(args) => evaluate::run(args, out),
+            Self::Inspect(args) => inspect::run(args, out),
+            Self::Verify(args) => verify::run(args, out),
+            Self::Methods(args) => methods::run(args, out),
+        }
+    }
+}
+
+/// Parses the words of this process, does what they say, and says how it went.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no faults: clap prints them to standard output and exits with 0.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let common = cli.command.common();
+    let out = Out::new(common.json);
+    let done = common.prepare().and_then(|()| cli.command.run(&out));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("unlearn: {fault}");
+            ExitCode::from(fault.code())
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! Every draw has a stream named after the epoch (and, for a sample's augmentation, the sample),
 //! so the result does not depend on which thread asks, nor on the order of asking.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::rng::Stream;
 
 use super::dataset::{Dataset, Values};
@@ -40,7 +42,8 @@ impl Order {
 }
 
 /// How pictures are varied in training. The default varies nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Augment {
     /// Rows and columns of zeros put on each side before a window of the old size is cut out at
     /// random; 0 cuts nothing. The paper uses 4 for CIFAR.

@@ -59,7 +59,6 @@ pub struct Recipe {
     /// The rate over the epochs.
     pub schedule: Schedule,
     /// Random crops and flips.
-    #[serde(skip)]
     pub augment: Augment,
     /// The l1 term.
     pub l1: L1Recipe,

@@ -1,0 +1,234 @@
+//! `unlearn forget`: from a model that knows samples to one that does not.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::evaluate::{Judged, Row, judge, present};
+use super::fault::Fault;
+use super::learn::{self, RecipeArgs};
+use super::setting::{self, Common, DtypeArg, Out, Written};
+use super::watch::Bar;
+use crate::base::units::Seconds;
+use crate::evaluate::{Attack, Sets};
+use crate::model::file::Artifact;
+use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
+use crate::unlearn::{FineTune, L1Sparse, Method, Retrain, Start, forget};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodArg {
+    /// From scratch on what is kept
+    Retrain,
+    /// Go on training on what is kept
+    FineTune,
+    /// Go on training on what is kept under an l1 penalty
+    L1Sparse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormArg {
+    /// As in the paper: weights come near 0
+    Subgradient,
+    /// Weights become exactly 0 and leave the file
+    Proximal,
+    /// Weights return exactly to those of MODEL
+    TowardsBase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StrengthArg {
+    /// Falls linearly, as in the paper
+    Decaying,
+    /// Stays
+    Constant,
+    /// Grows linearly
+    Growing,
+}
+
+/// Make a network forget, and measure what it forgot on the file that was written.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+)]
+pub(super) struct Args {
+    /// The model file that knows too much
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The data set that it was trained on
+    #[arg(long, value_name = "PATH")]
+    data: String,
+    /// What to forget
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: String,
+    /// How to forget
+    #[arg(long, value_enum, default_value_t = MethodArg::L1Sparse)]
+    method: MethodArg,
+    /// The model file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Strength of the l1 penalty [default: 0.0001]
+    #[arg(long, value_name = "ALPHA")]
+    alpha: Option<f32>,
+    /// What the penalty does to a weight
+    #[arg(long, value_enum)]
+    form: Option<FormArg>,
+    /// Its strength over the epochs
+    #[arg(long, value_enum)]
+    strength: Option<StrengthArg>,
+    /// Penalise only weights that pruning may remove, not biases and batch norms
+    #[arg(long)]
+    prunable_only: bool,
+    /// Last epochs without the penalty
+    #[arg(long, value_name = "N")]
+    free_epochs: Option<usize>,
+    /// A retrained model, to tell the gap to
+    #[arg(long, value_name = "FILE")]
+    retrained: Option<PathBuf>,
+    /// Seed of scenario, order and augmentation
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Element type of weights in the file
+    #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
+    dtype: DtypeArg,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let data = setting::open_data(&args.data)?;
+    let model = setting::open_model(&args.model)?;
+    let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
+    let original = learn::recipe_of(&model.facts, &args.model).ok();
+    let method = args.method(&model, original.as_ref())?;
+    let augment = args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
+    setting::check_output(&args.out)?;
+    let isa = setting::isa();
+    let retain = data.train.subset(&sets.retain);
+    let mut bar = Bar::new("forget", None);
+    let outcome = forget(&method, &model.network, &retain, augment, args.seed, isa, &mut bar);
+    bar.finish();
+    let outcome = outcome?;
+    if !outcome.complete {
+        return Err(Fault::Interrupted(
+            "stopped before it had forgotten: no file was written".into(),
+        ));
+    }
+    let method_text = serde_json::to_string(&method).unwrap_or_default();
+    let mut facts = model.facts.clone();
+    for (key, value) in [
+        ("made_by", format!("unlearn {} forget", env!("CARGO_PKG_VERSION"))),
+        ("parent", model.id.to_string()),
+        ("scenario", args.scenario.clone()),
+        ("scenario_seed", args.seed.to_string()),
+        ("forget_samples", sets.forget.len().to_string()),
+        ("retain_samples", sets.retain.len().to_string()),
+        ("method", method_text),
+        ("plan", learn::plan(isa)),
+    ] {
+        facts = facts.with(key, value);
+    }
+    let written = Written {
+        network: &outcome.network,
+        classes: &model.classes,
+        facts: &facts,
+        dtype: args.dtype.into(),
+        momentum: None,
+    };
+    let artifact = written.save(&args.out)?;
+    let attack = Attack::paper(args.seed);
+    let judge = |artifact: &Artifact, seconds| judge(artifact, &data, &sets, attack, seconds, isa);
+    let mut rows = vec![Row::new("before", &args.model, judge(&model, None)?)];
+    rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
+    let retrained: Option<Judged> = match &args.retrained {
+        Some(path) => Some(judge(&setting::open_model(path)?, None)?),
+        None => None,
+    };
+    if let (Some(path), Some(judged)) = (&args.retrained, retrained) {
+        rows.push(Row::new("retrained", path, judged));
+    }
+    let head = format!(
+        "{} forgot {} ({} of {} samples) in {}; {} weights became 0 and left\n",
+        args.out.display(),
+        args.scenario,
+        sets.forget.len(),
+        data.train.len(),
+        Seconds(outcome.seconds),
+        outcome.dropped
+    );
+    let (text, figures) = present(&rows, args.retrained.is_some());
+    let value = json!({
+        "command": "forget", "file": args.out, "id": artifact.id.to_string(), "data": data.name,
+        "scenario": args.scenario, "seed": args.seed, "method": method, "plan": learn::plan(isa),
+        "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
+        "test_samples": sets.test.len(), "dropped_weights": outcome.dropped,
+        "rte_seconds": outcome.seconds, "models": figures,
+        "epochs": learn::epochs_json(&outcome.epochs),
+    });
+    out.result(&(head + &text), &value);
+    Ok(())
+}
+
+impl Args {
+    /// The method with its numbers: the words here over the method's defaults. A retraining takes
+    /// the original's recipe and start.
+    fn method(&self, model: &Artifact, original: Option<&Recipe>) -> Result<Method, Fault> {
+        if self.method != MethodArg::L1Sparse
+            && (self.alpha.is_some()
+                || self.form.is_some()
+                || self.strength.is_some()
+                || self.prunable_only
+                || self.free_epochs.is_some())
+        {
+            return Err(Fault::Usage("--alpha, --form, --strength, --free-epochs and --prunable-only belong to --method l1-sparse".into()));
+        }
+        let tuning = FineTune {
+            epochs: self.recipe.epochs.unwrap_or(FineTune::default().epochs),
+            rate: self.recipe.rate.unwrap_or(FineTune::default().rate),
+            schedule: self.recipe.schedule.map_or(Schedule::Constant, Schedule::from),
+            batch: self.recipe.batch.unwrap_or(FineTune::default().batch),
+            momentum: self.recipe.momentum.unwrap_or(FineTune::default().momentum),
+            decay: self.recipe.decay.unwrap_or(FineTune::default().decay),
+        };
+        Ok(match self.method {
+            MethodArg::FineTune => Method::FineTune(tuning),
+            MethodArg::L1Sparse => Method::L1Sparse(self.l1_sparse(tuning)),
+            MethodArg::Retrain => {
+                let Some(original) = original else {
+                    return Err(Fault::Usage(format!(
+                        "{} does not say how it was trained: it cannot be retrained",
+                        self.model.display()
+                    )));
+                };
+                let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } =
+                    self.recipe.over(original.clone());
+                let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
+                let start =
+                    Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed));
+                Method::Retrain(Retrain { epochs, rate, schedule, batch, momentum, decay, start })
+            }
+        })
+    }
+
+    fn l1_sparse(&self, tuning: FineTune) -> L1Sparse {
+        let default = L1Sparse::default();
+        L1Sparse {
+            tuning,
+            alpha: self.alpha.unwrap_or(default.alpha),
+            form: self.form.map_or(default.form, |form| match form {
+                FormArg::Subgradient => L1Form::Subgradient,
+                FormArg::Proximal => L1Form::Proximal,
+                FormArg::TowardsBase => L1Form::TowardsBase,
+            }),
+            strength: self.strength.map_or(default.strength, |strength| match strength {
+                StrengthArg::Decaying => L1Schedule::Decaying,
+                StrengthArg::Constant => L1Schedule::Constant,
+                StrengthArg::Growing => L1Schedule::Growing,
+            }),
+            reach: if self.prunable_only { L1Reach::Prunable } else { L1Reach::All },
+            free_epochs: self.free_epochs.unwrap_or(default.free_epochs),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `unlearn inspect`: what is in a model file.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::setting::{Common, Out};
+use super::table::Table;
+use crate::base::units::Bytes;
+use crate::format::{ModelFile, Role};
+use crate::model::file::{self, Artifact};
+
+/// Show what is in a model file: layers, density by parameters and by operations, bytes, facts.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn inspect sparse.esm\n\nMACs are multiply-accumulates of one forward pass for one sample, over the weights that exist."
+)]
+pub(super) struct Args {
+    /// The model file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// One weight tensor of the network.
+struct Layer {
+    name: String,
+    shape: String,
+    existing: usize,
+    all: usize,
+    macs: u64,
+    dense_macs: u64,
+    bytes: u64,
+    kind: String,
+    dtype: String,
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let wrong = |source| Fault::Format { path: args.file.clone(), source };
+    let file = ModelFile::open(&args.file).map_err(wrong)?;
+    file.verify().map_err(wrong)?;
+    let artifact = file::read(&file, &args.file)?;
+    let layers = layers(&file, &artifact);
+    let f32_bytes = f32_bytes(&file);
+    let total = |of: fn(&Layer) -> u64| layers.iter().map(of).sum::<u64>();
+    let (macs, dense_macs) = (total(|l| l.macs), total(|l| l.dense_macs));
+    let (existing, all) = (total(|l| l.existing as u64), total(|l| l.all as u64));
+    let percent = |part: u64, whole: u64| 100.0 * part as f64 / (whole as f64).max(1.0);
+    let mut table = Table::new([
+        "layer",
+        "shape",
+        "weights",
+        "of",
+        "density",
+        "MACs",
+        "MAC density",
+        "MAC share",
+        "stored as",
+        "bytes",
+    ]);
+    for layer in &layers {
+        table.row(vec![
+            layer.name.clone(),
+            layer.shape.clone(),
+            layer.existing.to_string(),
+            layer.all.to_string(),
+            format!("{:.2} %", percent(layer.existing as u64, layer.all as u64)),
+            layer.macs.to_string(),
+            format!("{:.2} %", percent(layer.macs, layer.dense_macs)),
+            format!("{:.1} %", percent(layer.macs, macs)),
+            format!("{} {}", layer.kind, layer.dtype),
+            layer.bytes.to_string(),
+        ]);
+    }
+    let sparsity = 100.0 * artifact.network.sparsity();
+    let text = format!(
+        "{}: {}, {} classes, id {}\n\n{table}\n\
+         {existing} of {all} weights in these layers exist ({:.2} %), {sparsity:.2} % of the prunable ones are gone\n\
+         {macs} of {dense_macs} MACs a sample ({:.2} %)\n\
+         file {}, as f32 in safetensors {} ({:.1} times as much)\n\n{}",
+        args.file.display(),
+        artifact.network.description.name,
+        artifact.classes.len(),
+        artifact.id,
+        percent(existing, all),
+        percent(macs, dense_macs),
+        Bytes(file.len_bytes()),
+        Bytes(f32_bytes),
+        f32_bytes as f64 / file.len_bytes() as f64,
+        facts_text(&artifact),
+    );
+    let list: Vec<Value> = layers
+        .iter()
+        .map(|l| {
+            json!({ "name": l.name, "shape": l.shape, "weights": l.existing, "weights_dense": l.all,
+            "density_percent": percent(l.existing as u64, l.all as u64), "macs": l.macs,
+            "macs_dense": l.dense_macs, "bytes": l.bytes, "kind": l.kind, "dtype": l.dtype })
+        })
+        .collect();
+    let facts: serde_json::Map<String, Value> =
+        artifact.facts.entries().iter().map(|e| (e.key.clone(), json!(e.value))).collect();
+    let sections: Vec<Value> = file.sections().iter().map(|s| {
+        json!({ "name": s.kind.to_string(), "offset": s.offset, "bytes": s.len, "blake3": s.digest.to_string() })
+    }).collect();
+    let value = json!({
+        "command": "inspect", "file": args.file, "id": artifact.id.to_string(),
+        "model": artifact.network.description.name, "classes": artifact.classes,
+        "file_bytes": file.len_bytes(), "safetensors_f32_bytes": f32_bytes,
+        "weights": existing, "weights_dense": all, "sparsity_percent": sparsity,
+        "sparsity_of": "prunable weights", "macs": macs, "macs_dense": dense_macs,
+        "layers": list, "sections": sections, "facts": facts,
+    });
+    out.result(&text, &value);
+    Ok(())
+}
+
+fn layers(file: &ModelFile, artifact: &Artifact) -> Vec<Layer> {
+    let network = &artifact.network;
+    let dense = network.description.macs();
+    let weights = network.parameters.iter().filter(|p| dense[p.node] > 0 && p.shape.len() > 1);
+    weights
+        .map(|p| {
+            let all = p.mask.len();
+            // Every weight of a layer is applied at the same number of places.
+            let places = dense[p.node] / (all as u64).max(1);
+            let tensor = file.tensor(&p.name);
+            let shape: Vec<String> = p.shape.iter().map(usize::to_string).collect();
+            Layer {
+                name: p.name.clone(),
+                shape: shape.join("x"),
+                existing: p.mask.existing(),
+                all,
+                macs: places * p.mask.existing() as u64,
+                dense_macs: dense[p.node],
+                bytes: tensor.as_ref().map_or(0, |t| t.stored_bytes()),
+                kind: tensor.as_ref().map_or_else(String::new, |t| t.kind().to_string()),
+                dtype: tensor.as_ref().map_or_else(String::new, |t| t.dtype().to_string()),
+            }
+        })
+        .collect()
+}
+
+/// Bytes of a safetensors file with the same tensors, dense and in `f32`.
+fn f32_bytes(file: &ModelFile) -> u64 {
+    let (mut values, mut header) = (0u64, 2u64);
+    for tensor in
+        file.tensors().filter(|t| t.role() == Role::Parameter || !t.name().starts_with("momentum/"))
+    {
+        let end = values + 4 * tensor.numel() as u64;
+        let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
+        let entry = format!(
+            "\"{}\":{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{values},{end}]}},",
+            tensor.name(),
+            shape.join(",")
+        );
+        header += entry.len() as u64;
+        values = end;
+    }
+    8 + header.next_multiple_of(8) + values
+}
+
+fn facts_text(artifact: &Artifact) -> String {
+    let entries = artifact.facts.entries();
+    let width = entries.iter().map(|entry| entry.key.len()).max().unwrap_or(0);
+    entries.iter().map(|entry| format!("{:width$}  {}\n", entry.key, entry.value)).collect()
+}

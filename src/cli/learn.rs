@@ -1,0 +1,190 @@
+//! Recipes from words, and runs with a bar, checkpoints and a clean end.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::watch::{Bar, Checkpoint};
+use crate::data::{Augment, Dataset, Splits};
+use crate::format::{Facts, Provenance};
+use crate::sparse::Isa;
+use crate::train::{EpochReport, Recipe, Schedule, State, run};
+
+/// The learning rate over the epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ScheduleArg {
+    /// The same in every epoch
+    Constant,
+    /// Times 0.1 after 50 % and 75 % of the epochs, as in the paper
+    Multistep,
+    /// Half a cosine down to 0
+    Cosine,
+}
+
+impl From<ScheduleArg> for Schedule {
+    fn from(arg: ScheduleArg) -> Self {
+        match arg {
+            ScheduleArg::Constant => Self::Constant,
+            ScheduleArg::Multistep => Self::paper(),
+            ScheduleArg::Cosine => Self::Cosine,
+        }
+    }
+}
+
+/// How to learn. What is not given keeps the command's default.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "How to learn")]
+pub(super) struct RecipeArgs {
+    /// Passes over the samples
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Samples in a step
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Learning rate at its highest
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<f32>,
+    /// Momentum of SGD
+    #[arg(long, value_name = "SHARE")]
+    pub momentum: Option<f32>,
+    /// Weight decay
+    #[arg(long, value_name = "DECAY")]
+    pub decay: Option<f32>,
+    /// Learning rate over the epochs
+    #[arg(long, value_name = "NAME")]
+    pub schedule: Option<ScheduleArg>,
+    /// Random crops after padding by N zeros on each side
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub crop: Option<u16>,
+    /// Random horizontal flips: yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    pub flip: Option<bool>,
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("expected yes or no".into()),
+    }
+}
+
+impl RecipeArgs {
+    /// `recipe` with what was given.
+    pub(super) fn over(&self, recipe: Recipe) -> Recipe {
+        Recipe {
+            epochs: self.epochs.unwrap_or(recipe.epochs),
+            batch: self.batch.unwrap_or(recipe.batch),
+            rate: self.rate.unwrap_or(recipe.rate),
+            momentum: self.momentum.unwrap_or(recipe.momentum),
+            decay: self.decay.unwrap_or(recipe.decay),
+            schedule: self.schedule.map_or(recipe.schedule, Schedule::from),
+            augment: self.augment(recipe.augment),
+            ..recipe
+        }
+    }
+
+    /// `augment` with what was given.
+    pub(super) fn augment(&self, augment: Augment) -> Augment {
+        Augment {
+            crop_padding: self.crop.map_or(augment.crop_padding, usize::from),
+            flip: self.flip.unwrap_or(augment.flip),
+        }
+    }
+}
+
+/// A run: what learns from what, how, and where its whole states are kept.
+pub(super) struct Job<'a> {
+    pub what: &'a str,
+    pub data: &'a Dataset,
+    pub recipe: &'a Recipe,
+    pub isa: Isa,
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Job<'_> {
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// [`Fault::Interrupted`] if somebody stopped it; the checkpoint of the last whole epoch stays.
+    pub(super) fn run(self, state: &mut State) -> Result<Vec<EpochReport>, Fault> {
+        let kept = self.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
+        let mut bar = Bar::new(self.what, self.checkpoint);
+        let reports = run(state, self.data, self.recipe, None, self.isa, &mut bar);
+        bar.finish();
+        let reports = reports?;
+        if state.epoch < self.recipe.epochs {
+            return Err(interrupted(state.epoch, self.recipe.epochs, kept.as_deref()));
+        }
+        Ok(reports)
+    }
+}
+
+fn interrupted(epoch: usize, epochs: usize, kept: Option<&Path>) -> Fault {
+    let kept = match kept.filter(|path| epoch > 0 && path.exists()) {
+        Some(path) => format!("{} holds it; go on with --resume", path.display()),
+        None => "no file was written".to_string(),
+    };
+    Fault::Interrupted(format!("stopped after {epoch} of {epochs} whole epochs: {kept}"))
+}
+
+/// Facts that every file of this program states.
+pub(super) fn facts(made_by: &str, data: &Splits, recipe: &Recipe, isa: Isa) -> Facts {
+    let recipe_text = serde_json::to_string(recipe).unwrap_or_default();
+    Facts::new(Provenance::Undeclared)
+        .with("made_by", format!("unlearn {} {made_by}", env!("CARGO_PKG_VERSION")))
+        .with("data", data.name.clone())
+        .with("data_digest", data.train.digest().to_string())
+        .with("seed", recipe.seed.to_string())
+        .with("recipe", recipe_text)
+        .with("plan", plan(isa))
+}
+
+/// The plan's device and instruction set, as files and results name them.
+pub(super) fn plan(isa: Isa) -> String {
+    format!("cpu/{}", isa.name())
+}
+
+/// The instruction set that a file's plan names, if this machine has it.
+pub(super) fn planned(facts: &Facts) -> Option<Isa> {
+    Isa::named(facts.get("plan")?.strip_prefix("cpu/")?)
+}
+
+/// The recipe that a file states.
+pub(super) fn recipe_of(facts: &Facts, path: &Path) -> Result<Recipe, Fault> {
+    let Some(text) = facts.get("recipe") else {
+        return Err(Fault::Usage(format!(
+            "{} does not say how it was trained: give --epochs and --rate",
+            path.display()
+        )));
+    };
+    serde_json::from_str(text).map_err(|fault| {
+        Fault::Usage(format!(
+            "{}: its recipe cannot be read ({fault}): give --epochs and --rate",
+            path.display()
+        ))
+    })
+}
+
+/// Epoch reports as JSON.
+pub(super) fn epochs_json(reports: &[EpochReport]) -> Value {
+    json!(reports)
+}
+
+/// Where a run keeps its checkpoint.
+pub(super) fn checkpoint_path(out: &Path) -> PathBuf {
+    super::setting::beside(out, "checkpoint")
+}
+
+/// Removes a checkpoint that is no longer needed.
+pub(super) fn forget_checkpoint(out: &Path) -> Result<(), Fault> {
+    use crate::base::disk::{Disk, FileDisk};
+    let path = checkpoint_path(out);
+    let mut disk = FileDisk;
+    if disk.exists(&path)? {
+        disk.remove(&path)?;
+    }
+    Ok(())
+}

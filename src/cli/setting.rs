@@ -1,0 +1,190 @@
+//! What the commands share: where results go, threads, data, models, files.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::fault::Fault;
+use crate::base::disk::{Disk, FileDisk, replace};
+use crate::data::{self, DataError, Scenario, Splits};
+use crate::format::{Dtype, Facts};
+use crate::model::file::{self, Artifact};
+use crate::model::{Description, Network, builtin, builtin_names};
+use crate::sparse::Isa;
+
+/// The variable that names the folder of data sets.
+const DATA_ROOT: &str = "UNLEARN_DATA";
+
+/// Options of every command.
+#[derive(Args, Debug, Clone)]
+pub(super) struct Common {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to use; the result does not depend on it [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl Common {
+    /// Sets up threads and the answer to an interrupt.
+    pub(super) fn prepare(&self) -> Result<(), Fault> {
+        let threads = self.threads.map_or(0, usize::from);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|error| Fault::Usage(format!("threads cannot be started: {error}")))?;
+        super::watch::listen()
+    }
+}
+
+/// Where results go.
+pub(super) struct Out {
+    /// Whether results are JSON.
+    pub json: bool,
+}
+
+impl Out {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints the result: `text` for a person, `value` for a script.
+    pub(super) fn result(&self, text: &str, value: &Value) {
+        use std::io::Write;
+        let mut stdout = std::io::stdout().lock();
+        // A reader that closed its end has what it wanted.
+        let _ = if self.json {
+            serde_json::to_writer_pretty(&mut stdout, value)
+                .map_err(std::io::Error::other)
+                .and_then(|()| writeln!(stdout))
+        } else {
+            stdout.write_all(text.as_bytes())
+        };
+    }
+
+    /// Tells a person how things go; says nothing in a pipe.
+    pub(super) fn say(&self, text: &str) {
+        if std::io::stderr().is_terminal() {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// The best instruction set here.
+pub(super) fn isa() -> Isa {
+    Isa::best()
+}
+
+/// Opens what `--data` names.
+pub(super) fn open_data(source: &str) -> Result<Splits, Fault> {
+    let root = std::env::var_os(DATA_ROOT).filter(|root| !root.is_empty()).map(PathBuf::from);
+    match data::open_source(source, root.as_deref()) {
+        Err(DataError::Missing { asked, looked_at }) if root.is_none() => {
+            Err(Fault::Usage(format!(
+                "{}\n(the variable {DATA_ROOT}, which may name a folder of data sets, is not set)",
+                DataError::Missing { asked, looked_at }
+            )))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Reads what `--scenario` says.
+pub(super) fn scenario(text: &str) -> Result<Scenario, Fault> {
+    Ok(Scenario::parse(text)?)
+}
+
+/// The network that `--model` names for training: a compiled-in one, or a TOML file.
+pub(super) fn describe(model: &str, classes: usize) -> Result<Arc<Description>, Fault> {
+    if let Some(text) = builtin(model) {
+        return Ok(Arc::new(Description::parse(text, &format!("models/{model}.toml"), classes)?));
+    }
+    let path = Path::new(model);
+    if !path.exists() {
+        let known: Vec<&str> = builtin_names().collect();
+        return Err(Fault::Usage(format!(
+            "model `{model}` is neither a file nor compiled in; compiled in are {}",
+            known.join(", ")
+        )));
+    }
+    let bytes = FileDisk.read(path)?;
+    let text = String::from_utf8(bytes).map_err(|fault| {
+        let at = fault.utf8_error().valid_up_to();
+        Fault::Usage(format!("{model}: byte {at} is not UTF-8; a model description is TOML text"))
+    })?;
+    Ok(Arc::new(Description::parse(&text, model, classes)?))
+}
+
+/// Opens a model file.
+pub(super) fn open_model(path: &Path) -> Result<Artifact, Fault> {
+    Ok(file::open(path)?)
+}
+
+/// A network with all that its file says.
+pub(super) struct Written<'a> {
+    pub network: &'a Network,
+    pub classes: &'a [String],
+    pub facts: &'a Facts,
+    pub dtype: Dtype,
+    pub momentum: Option<&'a [f32]>,
+}
+
+impl Written<'_> {
+    /// Writes the file durably and opens it again: what is evaluated is what lies there.
+    pub(super) fn save(&self, path: &Path) -> Result<Artifact, Fault> {
+        let bytes =
+            file::encode(self.network, self.classes, self.facts, self.dtype, self.momentum)?;
+        replace(&mut FileDisk, path, &bytes)?;
+        open_model(path)
+    }
+}
+
+/// Refuses an output path that cannot be written, before hours of work.
+pub(super) fn check_output(path: &Path) -> Result<(), Fault> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if path.is_dir() {
+        return Err(Fault::Usage(format!("{} is a folder; --out names a file", path.display())));
+    }
+    if !folder.is_dir() {
+        return Err(Fault::Usage(format!(
+            "{} is not a folder: make it, or choose another --out",
+            folder.display()
+        )));
+    }
+    let probe = folder.join(format!(".unlearn-probe-{}", std::process::id()));
+    let mut disk = FileDisk;
+    disk.write_new(&probe, b"")?;
+    disk.remove(&probe)?;
+    Ok(())
+}
+
+/// `model.esm` → `model.WORD.esm`.
+pub(super) fn beside(path: &Path, word: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}.{word}.esm"))
+}
+
+/// The element type that `--dtype` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum DtypeArg {
+    F32,
+    F16,
+    Bf16,
+    Int8,
+}
+
+impl From<DtypeArg> for Dtype {
+    fn from(arg: DtypeArg) -> Self {
+        match arg {
+            DtypeArg::F32 => Self::F32,
+            DtypeArg::F16 => Self::F16,
+            DtypeArg::Bf16 => Self::Bf16,
+            DtypeArg::Int8 => Self::Int8,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Progress for a person who looks, and a clean end for one who interrupts.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::fault::Fault;
+use super::setting::Written;
+use crate::format::{Dtype, Facts};
+use crate::train::{Control, EpochReport, Progress, State, TrainError, Watch};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Turns the first interrupt into a request to stop; the second ends the process at once.
+pub(super) fn listen() -> Result<(), Fault> {
+    let answer = || {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\nunlearn: stopping after this batch (once more to stop at once)");
+    };
+    ctrlc::set_handler(answer)
+        .map_err(|error| Fault::Usage(format!("cannot listen to interrupts: {error}")))
+}
+
+/// Whether somebody asked to stop.
+pub(super) fn stopped() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
+/// Where the last whole state of a run is kept.
+pub(super) struct Checkpoint {
+    pub path: PathBuf,
+    pub classes: Vec<String>,
+    pub facts: Facts,
+    /// After which epoch the weights are kept for rewinding, and where.
+    pub rewind: Option<(usize, PathBuf)>,
+}
+
+impl Checkpoint {
+    fn keep(&self, state: &State) -> Result<(), Fault> {
+        let facts = self.facts.clone().with("epoch", state.epoch.to_string());
+        let mut written = Written {
+            network: &state.network,
+            classes: &self.classes,
+            facts: &facts,
+            dtype: Dtype::F32,
+            momentum: Some(&state.momentum),
+        };
+        written.save(&self.path)?;
+        if let Some((_, path)) = self.rewind.as_ref().filter(|(epoch, _)| *epoch == state.epoch) {
+            written.momentum = None;
+            written.save(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows a bar on a terminal, keeps checkpoints, and stops when asked.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Bar {
+    pub(super) fn new(what: &str, checkpoint: Option<Checkpoint>) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = "{prefix:>12} {bar:30.cyan/dim} {pos}/{len} {msg} {elapsed} (eta {eta})";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_string());
+        Self { bar, checkpoint }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watch for Bar {
+    fn batch(&mut self, progress: Progress) -> Control {
+        self.bar.set_length((progress.epochs * progress.of) as u64);
+        self.bar.set_position((progress.epoch * progress.of + progress.samples) as u64);
+        self.bar.set_message(format!(
+            "epoch {}/{} loss {:.3}",
+            progress.epoch + 1,
+            progress.epochs,
+            progress.loss
+        ));
+        if stopped() { Control::Stop } else { Control::Continue }
+    }
+
+    fn epoch(&mut self, state: &State, _: &EpochReport) -> Result<Control, TrainError> {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.keep(state).map_err(|fault| TrainError::Watch(fault.to_string().into()))?;
+        }
+        Ok(if stopped() { Control::Stop } else { Control::Continue })
+    }
+}
