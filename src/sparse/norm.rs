@@ -48,9 +48,10 @@ fn sum_channel(
         let x = &x[channel * a.1.plane()..][..a.1.plane()];
         let y = &y[channel * b.1.plane()..][..b.1.plane()];
         let lanes = isa.run(SumPlane { x: (x, a.1), y: (y, b.1), f });
-        for lane in 0..Blocked::lanes_in(block, samples) {
-            sums[0] += f64::from(lanes[0][lane]);
-            sums[1] += f64::from(lanes[1][lane]);
+        let used = Blocked::lanes_in(block, samples);
+        for (first, second) in lanes[0].iter().zip(&lanes[1]).take(used) {
+            sums[0] += f64::from(*first);
+            sums[1] += f64::from(*second);
         }
     }
     sums
@@ -258,9 +259,10 @@ impl BatchNorm {
             let dy = (&dy[plane * dy_places.plane()..][..dy_places.plane()], dy_places);
             let dy = open_gradient(isa, dy, y, &mut open);
             let lanes = isa.run(SumPlane { x, y: dy, f: product });
-            for lane in 0..Blocked::lanes_in(block, samples) {
-                sums[0] += f64::from(lanes[0][lane]);
-                sums[1] += f64::from(lanes[1][lane]);
+            let used = Blocked::lanes_in(block, samples);
+            for (first, second) in lanes[0].iter().zip(&lanes[1]).take(used) {
+                sums[0] += f64::from(*first);
+                sums[1] += f64::from(*second);
             }
         }
         sums.map(|s| s as f32)
