@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::evaluate::{Judged, Row, judge, present};
+use super::evaluate::{Row, judge, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Bar;
 use crate::base::units::Seconds;
 use crate::evaluate::{Attack, Sets};
+use crate::format::Facts;
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
@@ -122,62 +123,55 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             "stopped before it had forgotten: no file was written".into(),
         ));
     }
-    let method_text = serde_json::to_string(&method).unwrap_or_default();
-    let mut facts = model.facts.clone();
-    for (key, value) in [
-        ("made_by", format!("unlearn {} forget", env!("CARGO_PKG_VERSION"))),
-        ("parent", model.id.to_string()),
-        ("scenario", args.scenario.clone()),
-        ("scenario_seed", args.seed.to_string()),
-        ("forget_samples", sets.forget.len().to_string()),
-        ("retain_samples", sets.retain.len().to_string()),
-        ("method", method_text),
-        ("plan", learn::plan(isa)),
-    ] {
-        facts = facts.with(key, value);
-    }
-    let written = Written {
-        network: &outcome.network,
-        classes: &model.classes,
-        facts: &facts,
-        dtype: args.dtype.into(),
-        momentum: None,
-    };
-    let artifact = written.save(&args.out)?;
+    let facts = args.facts(&model, &method, &sets);
+    let (network, classes, dtype) = (&outcome.network, &model.classes[..], args.dtype.into());
+    let artifact =
+        Written { network, classes, facts: &facts, dtype, momentum: None }.save(&args.out)?;
     let attack = Attack::paper(args.seed);
     let judge = |artifact: &Artifact, seconds| judge(artifact, &data, &sets, attack, seconds, isa);
     let mut rows = vec![Row::new("before", &args.model, judge(&model, None)?)];
     rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
-    let retrained: Option<Judged> = match &args.retrained {
-        Some(path) => Some(judge(&setting::open_model(path)?, None)?),
-        None => None,
-    };
-    if let (Some(path), Some(judged)) = (&args.retrained, retrained) {
-        rows.push(Row::new("retrained", path, judged));
+    if let Some(path) = &args.retrained {
+        rows.push(Row::new("retrained", path, judge(&setting::open_model(path)?, None)?));
     }
-    let head = format!(
-        "{} forgot {} ({} of {} samples) in {}; {} weights became 0 and left\n",
+    let (table, figures) = present(&rows, args.retrained.is_some());
+    let [forgotten, kept, tested] = [sets.forget.len(), sets.retain.len(), sets.test.len()];
+    let text = format!(
+        "{} forgot {} ({forgotten} of {} samples) in {}; {} weights became 0 and left\n{table}",
         args.out.display(),
         args.scenario,
-        sets.forget.len(),
         data.train.len(),
         Seconds(outcome.seconds),
         outcome.dropped
     );
-    let (text, figures) = present(&rows, args.retrained.is_some());
     let value = json!({
         "command": "forget", "file": args.out, "id": artifact.id.to_string(), "data": data.name,
         "scenario": args.scenario, "seed": args.seed, "method": method, "plan": learn::plan(isa),
-        "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
-        "test_samples": sets.test.len(), "dropped_weights": outcome.dropped,
-        "rte_seconds": outcome.seconds, "models": figures,
-        "epochs": learn::epochs_json(&outcome.epochs),
+        "forget_samples": forgotten, "retain_samples": kept, "test_samples": tested,
+        "dropped_weights": outcome.dropped, "rte_seconds": outcome.seconds, "models": figures,
+        "epochs": outcome.epochs,
     });
-    out.result(&(head + &text), &value);
+    out.result(&text, &value);
     Ok(())
 }
 
 impl Args {
+    /// What the new file says of its making: the model's facts, and what happened since.
+    fn facts(&self, model: &Artifact, method: &Method, sets: &Sets) -> Facts {
+        let method = serde_json::to_string(method).unwrap_or_default();
+        model
+            .facts
+            .clone()
+            .with("made_by", format!("unlearn {} forget", env!("CARGO_PKG_VERSION")))
+            .with("parent", model.id.to_string())
+            .with("scenario", self.scenario.clone())
+            .with("scenario_seed", self.seed.to_string())
+            .with("forget_samples", sets.forget.len().to_string())
+            .with("retain_samples", sets.retain.len().to_string())
+            .with("method", method)
+            .with("plan", learn::plan(setting::isa()))
+    }
+
     /// The network to return to, if one was given.
     fn base_network(&self, model: &Artifact) -> Result<Option<Network>, Fault> {
         let Some(path) = &self.base else { return Ok(None) };

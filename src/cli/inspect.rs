@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::setting::{Common, Out};
 use super::table::Table;
 use crate::base::units::Bytes;
-use crate::format::{ModelFile, Role};
+use crate::format::{ModelFile, Section};
 use crate::model::file::{self, Artifact};
 
 /// Show what is in a model file: layers, density by parameters and by operations, bytes, facts.
@@ -43,11 +43,45 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     file.verify().map_err(wrong)?;
     let artifact = file::read(&file, &args.file)?;
     let layers = layers(&file, &artifact);
-    let f32_bytes = f32_bytes(&file);
-    let total = |of: fn(&Layer) -> u64| layers.iter().map(of).sum::<u64>();
-    let (macs, dense_macs) = (total(|l| l.macs), total(|l| l.dense_macs));
-    let (existing, all) = (total(|l| l.existing as u64), total(|l| l.all as u64));
-    let percent = |part: u64, whole: u64| 100.0 * part as f64 / (whole as f64).max(1.0);
+    let totals = Totals::of(&layers, &file, &artifact);
+    out.result(
+        &text(args, &artifact, &layers, &totals),
+        &value(args, &file, &artifact, &layers, &totals),
+    );
+    Ok(())
+}
+
+/// Sums over the layers, and sizes of the whole.
+struct Totals {
+    existing: u64,
+    all: u64,
+    macs: u64,
+    dense_macs: u64,
+    file_bytes: u64,
+    f32_bytes: u64,
+    sparsity: f64,
+}
+
+impl Totals {
+    fn of(layers: &[Layer], file: &ModelFile, artifact: &Artifact) -> Self {
+        let total = |of: fn(&Layer) -> u64| layers.iter().map(of).sum::<u64>();
+        Self {
+            existing: total(|l| l.existing as u64),
+            all: total(|l| l.all as u64),
+            macs: total(|l| l.macs),
+            dense_macs: total(|l| l.dense_macs),
+            file_bytes: file.len_bytes(),
+            f32_bytes: f32_bytes(file),
+            sparsity: 100.0 * artifact.network.sparsity(),
+        }
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / (whole as f64).max(1.0)
+}
+
+fn text(args: &Args, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> String {
     let mut table = Table::new([
         "layer",
         "shape",
@@ -60,7 +94,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         "stored as",
         "bytes",
     ]);
-    for layer in &layers {
+    for layer in layers {
         table.row(vec![
             layer.name.clone(),
             layer.shape.clone(),
@@ -69,13 +103,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             format!("{:.2} %", percent(layer.existing as u64, layer.all as u64)),
             layer.macs.to_string(),
             format!("{:.2} %", percent(layer.macs, layer.dense_macs)),
-            format!("{:.1} %", percent(layer.macs, macs)),
+            format!("{:.1} %", percent(layer.macs, totals.macs)),
             format!("{} {}", layer.kind, layer.dtype),
             layer.bytes.to_string(),
         ]);
     }
-    let sparsity = 100.0 * artifact.network.sparsity();
-    let text = format!(
+    let Totals { existing, all, macs, dense_macs, file_bytes, f32_bytes, sparsity } = totals;
+    format!(
         "{}: {}, {} classes, id {}\n\n{table}\n\
          {existing} of {all} weights in these layers exist ({:.2} %), {sparsity:.2} % of the prunable ones are gone\n\
          {macs} of {dense_macs} MACs a sample ({:.2} %)\n\
@@ -84,36 +118,40 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         artifact.network.description.name,
         artifact.classes.len(),
         artifact.id,
-        percent(existing, all),
-        percent(macs, dense_macs),
-        Bytes(file.len_bytes()),
-        Bytes(f32_bytes),
-        f32_bytes as f64 / file.len_bytes() as f64,
-        facts_text(&artifact),
-    );
-    let list: Vec<Value> = layers
-        .iter()
-        .map(|l| {
-            json!({ "name": l.name, "shape": l.shape, "weights": l.existing, "weights_dense": l.all,
+        percent(*existing, *all),
+        percent(*macs, *dense_macs),
+        Bytes(*file_bytes),
+        Bytes(*f32_bytes),
+        *f32_bytes as f64 / *file_bytes as f64,
+        facts_text(artifact),
+    )
+}
+
+fn value(
+    args: &Args,
+    file: &ModelFile,
+    artifact: &Artifact,
+    layers: &[Layer],
+    totals: &Totals,
+) -> Value {
+    let layer = |l: &Layer| {
+        json!({ "name": l.name, "shape": l.shape, "weights": l.existing, "weights_dense": l.all,
             "density_percent": percent(l.existing as u64, l.all as u64), "macs": l.macs,
             "macs_dense": l.dense_macs, "bytes": l.bytes, "kind": l.kind, "dtype": l.dtype })
-        })
-        .collect();
+    };
+    let section = |s: &Section| json!({ "name": s.kind.to_string(), "offset": s.offset, "bytes": s.len, "blake3": s.digest.to_string() });
     let facts: serde_json::Map<String, Value> =
         artifact.facts.entries().iter().map(|e| (e.key.clone(), json!(e.value))).collect();
-    let sections: Vec<Value> = file.sections().iter().map(|s| {
-        json!({ "name": s.kind.to_string(), "offset": s.offset, "bytes": s.len, "blake3": s.digest.to_string() })
-    }).collect();
-    let value = json!({
+    json!({
         "command": "inspect", "file": args.file, "id": artifact.id.to_string(),
         "model": artifact.network.description.name, "classes": artifact.classes,
-        "file_bytes": file.len_bytes(), "safetensors_f32_bytes": f32_bytes,
-        "weights": existing, "weights_dense": all, "sparsity_percent": sparsity,
-        "sparsity_of": "prunable weights", "macs": macs, "macs_dense": dense_macs,
-        "layers": list, "sections": sections, "facts": facts,
-    });
-    out.result(&text, &value);
-    Ok(())
+        "file_bytes": totals.file_bytes, "safetensors_f32_bytes": totals.f32_bytes,
+        "weights": totals.existing, "weights_dense": totals.all,
+        "sparsity_percent": totals.sparsity, "sparsity_of": "prunable weights",
+        "macs": totals.macs, "macs_dense": totals.dense_macs,
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        "sections": file.sections().iter().map(section).collect::<Vec<_>>(), "facts": facts,
+    })
 }
 
 fn layers(file: &ModelFile, artifact: &Artifact) -> Vec<Layer> {
@@ -145,9 +183,7 @@ fn layers(file: &ModelFile, artifact: &Artifact) -> Vec<Layer> {
 /// Bytes of a safetensors file with the same tensors, dense and in `f32`.
 fn f32_bytes(file: &ModelFile) -> u64 {
     let (mut values, mut header) = (0u64, 2u64);
-    for tensor in
-        file.tensors().filter(|t| t.role() == Role::Parameter || !t.name().starts_with("momentum/"))
-    {
+    for tensor in file.tensors().filter(|t| !t.name().starts_with("momentum/")) {
         let end = values + 4 * tensor.numel() as u64;
         let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
         let entry = format!(

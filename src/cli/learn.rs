@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::watch::{Bar, Checkpoint};
 use crate::data::{Augment, Dataset, Splits};
+use crate::evaluate::metrics::accuracy;
+use crate::evaluate::{Metric, Scores};
 use crate::format::{Facts, Provenance};
+use crate::model::Network;
 use crate::sparse::Isa;
-use crate::train::{EpochReport, Recipe, Schedule, State, run};
+use crate::train::{EpochReport, Recipe, Schedule, State, run, score};
 
 /// The learning rate over the epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -168,9 +170,26 @@ pub(super) fn recipe_of(facts: &Facts, path: &Path) -> Result<Recipe, Fault> {
     })
 }
 
-/// Epoch reports as JSON.
-pub(super) fn epochs_json(reports: &[EpochReport]) -> Value {
-    json!(reports)
+/// The accuracy of a network on the test set.
+pub(super) fn test_accuracy(network: &Network, data: &Splits, isa: Isa) -> Result<Metric, Fault> {
+    let all: Vec<usize> = (0..data.test.len()).collect();
+    let probabilities = score(network, &data.test, &all, isa)?;
+    Ok(accuracy(&Scores::new("test", probabilities, data.test.labels.clone())?, "test"))
+}
+
+/// A share in percent with its interval.
+pub(super) fn told(metric: &Metric) -> String {
+    let [low, high] = metric.interval95.unwrap_or([f64::NAN; 2]);
+    format!("{:.2} % (95 % interval {low:.2} to {high:.2})", metric.value)
+}
+
+/// Takes out of the training set what a scenario forgets.
+pub(super) fn without(data: &mut Splits, scenario: Option<&str>, seed: u64) -> Result<(), Fault> {
+    if let Some(scenario) = scenario {
+        let kept = super::setting::scenario(scenario)?.forget_indices(&data.train, seed)?.retain;
+        data.train = data.train.subset(&kept);
+    }
+    Ok(())
 }
 
 /// Where a run keeps its checkpoint.

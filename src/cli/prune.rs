@@ -8,15 +8,13 @@ use serde_json::json;
 use super::fault::Fault;
 use super::learn::{self, Job, RecipeArgs};
 use super::setting::{self, Common, DtypeArg, Out, Written};
-use super::train::interval;
 use crate::base::units::{Bytes, Seconds};
-use crate::evaluate::Scores;
-use crate::evaluate::metrics::accuracy;
+use crate::data::Splits;
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::prune::{Allocation, Criterion, masks, rewind};
-use crate::sparse::Mask;
-use crate::train::{State, score};
+use crate::sparse::{Isa, Mask};
+use crate::train::{EpochReport, Recipe, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
@@ -34,6 +32,25 @@ enum AllocationArg {
     Uniform,
     /// Small tensors keep more (Erdős-Rényi kernel)
     Erk,
+}
+
+impl From<MethodArg> for Criterion {
+    fn from(arg: MethodArg) -> Self {
+        match arg {
+            MethodArg::Omp => Self::Magnitude,
+            MethodArg::Random => Self::Random,
+        }
+    }
+}
+
+impl From<AllocationArg> for Allocation {
+    fn from(arg: AllocationArg) -> Self {
+        match arg {
+            AllocationArg::Global => Self::Global,
+            AllocationArg::Uniform => Self::Uniform,
+            AllocationArg::Erk => Self::Erk,
+        }
+    }
 }
 
 /// Remove weights, rewind the others to an early epoch, and train them again.
@@ -86,19 +103,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let recipe = args.recipe.over(recipe);
     recipe.check()?;
     setting::check_output(&args.out)?;
-    if let Some(without) = &args.without {
-        let kept = setting::scenario(without)?.forget_indices(&data.train, recipe.seed)?.retain;
-        data.train = data.train.subset(&kept);
-    }
-    let allocation = match args.allocation {
-        AllocationArg::Global => Allocation::Global,
-        AllocationArg::Uniform => Allocation::Uniform,
-        AllocationArg::Erk => Allocation::Erk,
-    };
-    let criterion = match args.method {
-        MethodArg::Omp => Criterion::Magnitude,
-        MethodArg::Random => Criterion::Random,
-    };
+    learn::without(&mut data, args.without.as_deref(), recipe.seed)?;
+    let (allocation, criterion) = (Allocation::from(args.allocation), Criterion::from(args.method));
     let masks = masks(&model.network, args.sparsity, allocation, criterion, recipe.seed)?;
     let (network, epoch, rewound) = start(args, &model, masks)?;
     let epoch = epoch.min(recipe.epochs);
@@ -106,56 +112,64 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let isa = setting::isa();
     let job = Job { what: "prune", data: &data.train, recipe: &recipe, isa, checkpoint: None };
     let reports = job.run(&mut state)?;
+    let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
     let facts = learn::facts("prune", &data, &recipe, isa)
-        .with(
-            "init_seed",
-            model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown"),
-        )
+        .with("init_seed", seed)
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
         .with("allocation", allocation.name())
-        .with("criterion", if criterion == Criterion::Random { "random" } else { "magnitude" })
+        .with("criterion", criterion.name())
         .with("rewind", rewound.clone());
-    let written = Written {
-        network: &state.network,
-        classes: &model.classes,
-        facts: &facts,
-        dtype: args.dtype.into(),
-        momentum: None,
-    };
-    let artifact = written.save(&args.out)?;
-    let of = |network: &Network| -> Result<_, Fault> {
-        let all: Vec<usize> = (0..data.test.len()).collect();
-        let probabilities = score(network, &data.test, &all, isa)?;
-        Ok(accuracy(&Scores::new("test", probabilities, data.test.labels.clone())?, "test"))
-    };
-    let (before, after) = (of(&model.network)?, of(&artifact.network)?);
-    let sparsity = 100.0 * artifact.network.sparsity();
-    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    let text = format!(
-        "{}: {:.2} % of the prunable weights removed ({} allocation), rewound to {rewound}, {} epochs in {}\ntest accuracy {:.2} % (95 % interval {}), {:.2} % before\nid {}, {} ({} before)\n",
-        args.out.display(),
-        sparsity,
-        allocation.name(),
-        reports.len(),
-        Seconds(seconds),
-        after.value,
-        interval(after.interval95),
-        before.value,
-        artifact.id,
-        Bytes(artifact.bytes),
-        Bytes(model.bytes),
-    );
-    let value = json!({
-        "command": "prune", "file": args.out, "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
-        "parent": model.id.to_string(), "parent_bytes": model.bytes, "data": data.name,
-        "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
-        "allocation": allocation.name(), "rewind": rewound, "recipe": recipe, "plan": learn::plan(isa),
-        "test_accuracy": after, "test_accuracy_before": before, "seconds": seconds,
-        "epochs": learn::epochs_json(&reports),
-    });
-    out.result(&text, &value);
-    Ok(())
+    let (network, classes, dtype) = (&state.network, &model.classes[..], args.dtype.into());
+    let artifact =
+        Written { network, classes, facts: &facts, dtype, momentum: None }.save(&args.out)?;
+    let pruned =
+        Pruned { before: &model, after: &artifact, rewound, recipe: &recipe, reports: &reports };
+    pruned.tell(args, out, &data, isa)
+}
+
+/// What came of pruning.
+struct Pruned<'a> {
+    before: &'a Artifact,
+    after: &'a Artifact,
+    rewound: String,
+    recipe: &'a Recipe,
+    reports: &'a [EpochReport],
+}
+
+impl Pruned<'_> {
+    /// Measures both files and says what came of the run.
+    fn tell(&self, args: &Args, out: &Out, data: &Splits, isa: Isa) -> Result<(), Fault> {
+        let Self { before, after, rewound, recipe, reports } = self;
+        let was = learn::test_accuracy(&before.network, data, isa)?;
+        let test = learn::test_accuracy(&after.network, data, isa)?;
+        let allocation = Allocation::from(args.allocation).name();
+        let sparsity = 100.0 * after.network.sparsity();
+        let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
+        let text = format!(
+            "{}: {sparsity:.2} % of the prunable weights removed ({allocation} allocation)\n\
+             rewound to {rewound}, {} epochs in {}\n\
+             test accuracy {}, {:.2} % before\n\
+             id {}, {} ({} before)\n",
+            args.out.display(),
+            reports.len(),
+            Seconds(seconds),
+            learn::told(&test),
+            was.value,
+            after.id,
+            Bytes(after.bytes),
+            Bytes(before.bytes),
+        );
+        let value = json!({
+            "command": "prune", "file": args.out, "id": after.id.to_string(), "file_bytes": after.bytes,
+            "parent": before.id.to_string(), "parent_bytes": before.bytes, "data": data.name,
+            "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
+            "allocation": allocation, "rewind": rewound, "recipe": recipe, "plan": learn::plan(isa),
+            "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": reports,
+        });
+        out.result(&text, &value);
+        Ok(())
+    }
 }
 
 /// The pruned network before training, the epoch it stands at, and what it was rewound to.

@@ -1,6 +1,6 @@
 //! `unlearn train`: a network, from scratch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -10,11 +10,11 @@ use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
-use crate::evaluate::Scores;
-use crate::evaluate::metrics::accuracy;
+use crate::format::Facts;
 use crate::model::Network;
+use crate::model::file::Artifact;
 use crate::sparse::Isa;
-use crate::train::{Recipe, State, score};
+use crate::train::{EpochReport, Recipe, State};
 
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
@@ -55,40 +55,29 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut data = setting::open_data(&args.data)?;
     let description = setting::describe(&args.model, data.train.classes.len())?;
-    if let Some(without) = &args.without {
-        let scenario = setting::scenario(without)?;
-        let kept = scenario.forget_indices(&data.train, args.seed)?.retain;
-        data.train = data.train.subset(&kept);
-    }
+    learn::without(&mut data, args.without.as_deref(), args.seed)?;
     let recipe = args.recipe.over(Recipe { seed: args.seed, ..Recipe::default() });
     recipe.check()?;
     setting::check_output(&args.out)?;
-    let (mut state, isa) = match args.resume {
-        true => resumed(args, &data, &recipe, out)?,
-        false => (None, setting::isa()),
-    }
-    .or_fresh(|| State::new(Network::new(description, args.seed)));
+    let (state, isa) =
+        if args.resume { resumed(args, &data, &recipe, out)? } else { (None, setting::isa()) };
+    let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
     let mut facts = learn::facts("train", &data, &recipe, isa);
     if let Some(without) = &args.without {
         facts = facts.with("without", without.clone());
     }
     let classes = data.train.classes.clone();
+    let early = setting::beside(&args.out, "rewind");
+    if state.epoch == 0 && args.rewind_epoch == 0 {
+        let facts = facts.clone().with("epoch", "0");
+        save(&state, &classes, &facts, DtypeArg::F32, &early)?;
+    }
     let checkpoint = Checkpoint {
         path: learn::checkpoint_path(&args.out),
         classes: classes.clone(),
         facts: facts.clone(),
-        rewind: Some((args.rewind_epoch, setting::beside(&args.out, "rewind"))),
+        rewind: Some((args.rewind_epoch, early)),
     };
-    if state.epoch == 0 && args.rewind_epoch == 0 {
-        let early = Written {
-            network: &state.network,
-            classes: &classes,
-            facts: &facts,
-            dtype: DtypeArg::F32.into(),
-            momentum: None,
-        };
-        early.save(&setting::beside(&args.out, "rewind"))?;
-    }
     let job = Job {
         what: "train",
         data: &data.train,
@@ -98,59 +87,56 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     };
     let reports = job.run(&mut state)?;
     let facts = facts.with("epoch", state.epoch.to_string());
-    let written = Written {
-        network: &state.network,
-        classes: &classes,
-        facts: &facts,
-        dtype: args.dtype.into(),
-        momentum: None,
-    };
-    let artifact = written.save(&args.out)?;
+    let artifact = save(&state, &classes, &facts, args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
+    tell(args, out, &data, &artifact, &recipe, &reports, isa)
+}
 
-    let all: Vec<usize> = (0..data.test.len()).collect();
-    let probabilities = score(&artifact.network, &data.test, &all, isa)?;
-    let test = accuracy(&Scores::new("test", probabilities, data.test.labels.clone())?, "test");
+fn save(
+    state: &State,
+    classes: &[String],
+    facts: &Facts,
+    dtype: DtypeArg,
+    path: &Path,
+) -> Result<Artifact, Fault> {
+    let dtype = dtype.into();
+    Written { network: &state.network, classes, facts, dtype, momentum: None }.save(path)
+}
+
+/// Measures the written file and says what came of the run.
+fn tell(
+    args: &Args,
+    out: &Out,
+    data: &Splits,
+    artifact: &Artifact,
+    recipe: &Recipe,
+    reports: &[EpochReport],
+    isa: Isa,
+) -> Result<(), Fault> {
+    let test = learn::test_accuracy(&artifact.network, data, isa)?;
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    let loss = reports.last().map(|report| report.loss);
+    let loss = reports.last().map_or("unknown".into(), |report| format!("{:.4}", report.loss));
+    let model = &artifact.network.description.name;
     let text = format!(
-        "{}: {} on {}, {} epochs in {}\ntest accuracy {:.2} % ({} samples, 95 % interval {}), training loss {}\nid {}, {}\n",
+        "{}: {model} on {}, {} epochs in {}\n\
+         test accuracy {} on {} samples, training loss {loss}\n\
+         id {}, {}\n",
         args.out.display(),
-        artifact.network.description.name,
         data.name,
-        state.epoch,
+        reports.len(),
         Seconds(seconds),
-        test.value,
+        learn::told(&test),
         data.test.len(),
-        interval(test.interval95),
-        loss.map_or("unknown".into(), |loss| format!("{loss:.4}")),
         artifact.id,
         Bytes(artifact.bytes),
     );
     let value = json!({
         "command": "train", "file": args.out, "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
-        "model": artifact.network.description.name, "data": data.name, "seed": args.seed,
-        "recipe": recipe, "plan": learn::plan(isa), "test_accuracy": test,
-        "seconds": seconds, "epochs": learn::epochs_json(&reports),
+        "model": model, "data": data.name, "seed": args.seed, "recipe": recipe,
+        "plan": learn::plan(isa), "test_accuracy": test, "seconds": seconds, "epochs": reports,
     });
     out.result(&text, &value);
     Ok(())
-}
-
-/// An interval as text.
-pub(super) fn interval(interval: Option<[f64; 2]>) -> String {
-    interval.map_or("unknown".into(), |[low, high]| format!("{low:.2} to {high:.2}"))
-}
-
-/// A state that may have to be begun.
-trait OrFresh {
-    fn or_fresh(self, fresh: impl FnOnce() -> State) -> (State, Isa);
-}
-
-impl OrFresh for (Option<State>, Isa) {
-    fn or_fresh(self, fresh: impl FnOnce() -> State) -> (State, Isa) {
-        (self.0.unwrap_or_else(fresh), self.1)
-    }
 }
 
 /// The state that the checkpoint holds, and its instruction set. No state where the machine lacks

@@ -1,6 +1,6 @@
 //! `unlearn verify`: every byte of model files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -53,8 +53,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     }
 }
 
-fn check(path: &PathBuf) -> Result<(ModelFile, usize), Fault> {
-    let wrong = |source| Fault::Format { path: path.clone(), source };
+fn check(path: &Path) -> Result<(ModelFile, usize), Fault> {
+    let wrong = |source| Fault::Format { path: path.to_path_buf(), source };
     let file = ModelFile::open(path).map_err(wrong)?;
     file.verify().map_err(wrong)?;
     file::read(&file, path)?;

@@ -18,6 +18,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub(super) fn listen() -> Result<(), Fault> {
     let answer = || {
         if STOP.swap(true, Ordering::SeqCst) {
+            // Whoever asks twice does not want to wait; files are replaced whole or not at all.
+            #[allow(clippy::exit)]
             std::process::exit(130);
         }
         eprintln!("\nunlearn: stopping after this batch (once more to stop at once)");

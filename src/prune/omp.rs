@@ -17,6 +17,16 @@ pub enum Criterion {
     Random,
 }
 
+impl Criterion {
+    /// Its name in commands and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Magnitude => "magnitude",
+            Self::Random => "random",
+        }
+    }
+}
+
 /// The masks that leave a share `1 - sparsity` of the prunable weights of `network`.
 ///
 /// The weights with the highest scores stay; of equal ones the earlier, in the network's order.
