@@ -129,6 +129,9 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
             "report": report, "membership": measured.membership, "gap_to_retrained": gap,
         }));
     }
+    if rows.is_empty() {
+        return (String::new(), json!([]));
+    }
     let attack = rows.iter().map(|row| row.judged.measured.membership.shadow_accuracy);
     let attack = attack.fold(0.0, f64::max);
     let note = format!(

@@ -90,6 +90,9 @@ pub(super) struct Args {
     /// A retrained model, to tell the gap to
     #[arg(long, value_name = "FILE")]
     retrained: Option<PathBuf>,
+    /// Write the file and leave the measuring to `unlearn evaluate`
+    #[arg(long, conflicts_with = "retrained")]
+    no_measure: bool,
     /// Seed of scenario, order and augmentation
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -129,8 +132,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         Written { network, classes, facts: &facts, dtype, momentum: None }.save(&args.out)?;
     let attack = Attack::paper(args.seed);
     let judge = |artifact: &Artifact, seconds| judge(artifact, &data, &sets, attack, seconds, isa);
-    let mut rows = vec![Row::new("before", &args.model, judge(&model, None)?)];
-    rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
+    let mut rows = Vec::new();
+    if !args.no_measure {
+        rows.push(Row::new("before", &args.model, judge(&model, None)?));
+        rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
+    }
     if let Some(path) = &args.retrained {
         rows.push(Row::new("retrained", path, judge(&setting::open_model(path)?, None)?));
     }

@@ -84,36 +84,24 @@ impl Network {
     /// a stream of its own, `init/<name>`, so the same seed gives the same weights whatever else
     /// the network holds.
     pub fn new(description: Arc<Description>, seed: u64) -> Self {
-        let mut parameters = Vec::new();
-        let mut values = Vec::new();
-        for spec in description.parameters() {
-            let mut stream = Stream::new(seed, &format!("init/{}", spec.name));
-            let len: usize = spec.shape.iter().product();
-            let start = values.len();
-            let fan_in = spec.fan_in as f64;
-            values.extend((0..len).map(|_| match spec.kind {
+        let mut network = Self::empty(description);
+        for parameter in &mut network.parameters {
+            let mut stream = Stream::new(seed, &format!("init/{}", parameter.name));
+            let (start, fan_in) = (network.values.len(), parameter.fan_in as f64);
+            network.values.extend((0..parameter.mask.len()).map(|_| match parameter.kind {
                 ParamKind::Weight => (stream.normal() * (2.0 / fan_in).sqrt()) as f32,
                 ParamKind::Bias => stream.between(-1.0, 1.0) as f32 / fan_in.sqrt() as f32,
                 ParamKind::Scale => 1.0,
                 ParamKind::Shift => 0.0,
             }));
-            parameters.push(Parameter {
-                name: spec.name,
-                node: spec.node,
-                kind: spec.kind,
-                shape: spec.shape,
-                prunable: spec.prunable,
-                fan_in: spec.fan_in,
-                mask: Mask::full(len),
-                range: start..values.len(),
-            });
+            parameter.mask = Mask::full(parameter.mask.len());
+            parameter.range = start..network.values.len();
         }
-        let buffers = description.buffers().into_iter().map(|spec| {
-            let start = if spec.kind == BufferKind::RunningVar { 1.0 } else { 0.0 };
-            Buffer { name: spec.name, node: spec.node, values: vec![start; spec.channels] }
-        });
-        let buffers = buffers.collect();
-        Self { description, parameters, values, buffers }
+        let kinds = network.description.buffers();
+        for (buffer, spec) in network.buffers.iter_mut().zip(kinds) {
+            buffer.values.fill(if spec.kind == BufferKind::RunningVar { 1.0 } else { 0.0 });
+        }
+        network
     }
 
     /// The existing weights of parameter `index`.

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""How near does each method come to retraining? Trains, prunes, forgets, measures, over seeds.
+
+Needs a release build (`cargo build --release`), Python 3 and a data set that `unlearn train --data`
+takes; no package. Every figure is the program's own, measured on the files that it wrote.
+
+    benches/forgetting.py fashion --out /tmp/fashion
+    benches/forgetting.py cifar   --out /tmp/cifar
+
+prints one table a scenario, mean and sample standard deviation over the seeds, and leaves every
+result as JSON in --out. Files that are there already are taken as they are, so an interrupted run
+goes on where it was.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# The settings of l1-sparse and fine-tune were chosen on seed 0, which no table shows.
+SETTINGS = {
+    "fashion": {
+        "data": "fashion-mnist",
+        "train": ["--model", "cnn28", "--epochs", "12", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.95", "--epochs", "20"],
+        "forget": {
+            "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
+            "random=0.1": ["--epochs", "8", "--rate", "0.1", "--schedule", "cosine"],
+        },
+        "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
+    },
+    "cifar": {
+        "data": "cifar10",
+        "train": ["--model", "resnet20", "--epochs", "12", "--crop", "4", "--flip", "yes"],
+        "prune": ["--sparsity", "0.95"],
+        "forget": {
+            "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
+            "random=0.1": ["--epochs", "6", "--rate", "0.05", "--schedule", "cosine"],
+        },
+        "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
+    },
+}
+METRICS = ["ua", "ra", "ta", "mia_efficacy"]
+
+
+class Runs:
+    """The program, with results kept beside its files."""
+
+    def __init__(self, program, out, data):
+        self.program, self.out, self.data = program, out, data
+
+    def run(self, name, command, *words):
+        """Runs a command that writes NAME.esm, unless its result is there."""
+        result = self.out / f"{name}.json"
+        if not result.exists():
+            line = [self.program, command, "--data", self.data, "--out", self.out / f"{name}.esm"]
+            line = [str(word) for word in [*line, *words, "--json"]]
+            done = subprocess.run(line, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
+            result.write_text(done.stdout)
+        return json.loads(result.read_text())
+
+    def measure(self, file, tag, scenario, seed):
+        """UA, RA, TA and MIA-efficacy of a file on a scenario."""
+        result = self.out / f"measured-{file}-{tag}.json"
+        if not result.exists():
+            line = [self.program, "evaluate", "--model", self.out / f"{file}.esm", "--data", self.data]
+            line = [str(word) for word in [*line, "--scenario", scenario, "--seed", seed, "--json"]]
+            result.write_text(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+        report = json.loads(result.read_text())["models"][0]["report"]
+        return [report[metric]["value"] for metric in METRICS]
+
+
+def one_seed(runs, settings, seed, scenarios):
+    """All figures of one seed: {scenario: {row: [UA, RA, TA, MIA, gap, seconds]}} and accuracies."""
+    base = runs.run(f"base-{seed}", "train", *settings["train"], "--seed", seed)
+    model = ["--model", runs.out / f"base-{seed}.esm"]
+    sparse = runs.run(f"sparse-{seed}", "prune", *model, *settings["prune"])
+    figures = {}
+    for scenario in scenarios:
+        tag = f"{scenario.replace('=', '')}-{seed}"
+        start = ["--model", runs.out / f"sparse-{seed}.esm", "--scenario", scenario]
+        start += ["--seed", seed, "--no-measure"]
+        tuning = settings["forget"][scenario]
+        l1 = ["--method", "l1-sparse", "--alpha", settings["alpha"][scenario]]
+        seconds = {
+            "retrain": runs.run(f"retrain-{tag}", "forget", *start, "--method", "retrain"),
+            "fine-tune": runs.run(f"fine-tune-{tag}", "forget", *start, *tuning, "--method", "fine-tune"),
+            "l1-sparse": runs.run(f"l1-sparse-{tag}", "forget", *start, *tuning, *l1),
+        }
+        files = {"before": f"sparse-{seed}"} | {name: f"{name}-{tag}" for name in seconds}
+        measured = {name: runs.measure(file, tag, scenario, seed) for name, file in files.items()}
+        figures[scenario] = {
+            name: row(figure, measured["retrain"], seconds.get(name)) for name, figure in measured.items()
+        }
+    return base, sparse, figures
+
+
+def row(figures, retrained, result):
+    """UA, RA, TA, MIA, their mean distance to the retrained model's, seconds."""
+    gap = statistics.mean(abs(a - b) for a, b in zip(figures, retrained))
+    return [*figures, gap, result and result["rte_seconds"]]
+
+
+def told(values):
+    """Mean and sample standard deviation, or a dash."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return f"{statistics.mean(values):.2f} ± {deviation:.2f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=SETTINGS)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for files and results")
+    parser.add_argument("--seeds", default="1,2,3", help="comma-separated (default 1,2,3)")
+    parser.add_argument("--scenarios", default="class=0,random=0.1")
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/unlearn")
+    args = parser.parse_args()
+    settings, seeds = SETTINGS[args.what], [int(seed) for seed in args.seeds.split(",")]
+    scenarios = args.scenarios.split(",")
+    args.out.mkdir(parents=True, exist_ok=True)
+    runs = Runs(args.program, args.out, settings["data"])
+    all_seeds = [one_seed(runs, settings, seed, scenarios) for seed in seeds]
+
+    accuracy = lambda index: [seed[index]["test_accuracy"]["value"] for seed in all_seeds]
+    print(f"{settings['data']}, seeds {args.seeds}, mean ± sample standard deviation\n")
+    print(f"test accuracy dense {told(accuracy(0))} %, pruned {told(accuracy(1))} %")
+    print(f"training seconds dense {told([s[0]['seconds'] for s in all_seeds])}, "
+          f"pruned {told([s[1]['seconds'] for s in all_seeds])}")
+    print(f"file bytes dense {told([s[0]['file_bytes'] for s in all_seeds])}, "
+          f"pruned {told([s[1]['file_bytes'] for s in all_seeds])}")
+    for scenario in scenarios:
+        print(f"\n{scenario}\n\n| model | UA % | RA % | TA % | MIA % | avg gap | RTE s |\n|---|---|---|---|---|---|---|")
+        for name in ["before", "retrain", "fine-tune", "l1-sparse"]:
+            cells = zip(*[seed[2][scenario][name] for seed in all_seeds])
+            print(f"| {name} | {' | '.join(told(cell) for cell in cells)} |")
+
+
+if __name__ == "__main__":
+    main()
