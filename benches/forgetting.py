@@ -24,8 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SETTINGS = {
     "fashion": {
         "data": "fashion-mnist",
-        "train": ["--model", "cnn28", "--epochs", "12", "--schedule", "cosine"],
-        "prune": ["--sparsity", "0.95", "--epochs", "20"],
+        "train": ["--model", "cnn28", "--epochs", "10", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.95", "--epochs", "12", "--rate", "0.2"],
         "forget": {
             "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
             "random=0.1": ["--epochs", "8", "--rate", "0.1", "--schedule", "cosine"],

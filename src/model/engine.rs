@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, StepPlan, Work};
 use crate::sparse::{
-    BatchNorm, Blocked, GlobalAvgPool, Isa, LANES, Loss, MaxPool, PadShortcut, Saved, copy_or_add,
-    cross_entropy, relu, relu_backward, softmax,
+    BatchNorm, Blocked, GlobalAvgPool, Isa, LANES, Loss, MaxPool, PadShortcut, Saved, add,
+    copy_or_add, cross_entropy, relu, relu_backward, softmax,
 };
 
 /// A plan with its memory.
@@ -190,13 +190,10 @@ impl Engine {
             }
             Work::Relu => relu(*isa, (x, input), (y, output)),
             Work::Add => {
-                copy_or_add(*isa, (x, input), (y, output), false);
                 let second = places[1];
-                let [b, y] = arena.parts([second.of(blocks), to.of(blocks)]);
-                copy_or_add(*isa, (b, second.geometry), (&mut *y, output), true);
-                if step.relu {
-                    y.par_iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
-                }
+                let ranges = [from.of(blocks), second.of(blocks), to.of(blocks)];
+                let [a, b, y] = arena.parts(ranges);
+                add(*isa, (a, input), (b, second.geometry), (y, output), step.relu);
             }
             Work::MaxPool { kernel, stride } => {
                 MaxPool { input, output, kernel: *kernel, stride: *stride }.forward(x, y);

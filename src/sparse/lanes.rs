@@ -35,6 +35,22 @@ pub(super) trait Lanes: Copy {
     fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a + b`.
     fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// The sixteen values.
+    #[inline(always)]
+    fn array(a: Self::V) -> [f32; LANES] {
+        let mut values = [0.0; LANES];
+        // SAFETY: `values` holds sixteen.
+        unsafe { Self::store(values.as_mut_ptr(), a) };
+        values
+    }
+    /// Sixteen values from an array.
+    #[inline(always)]
+    fn of(values: &[f32; LANES]) -> Self::V {
+        // SAFETY: an array of sixteen values is readable.
+        unsafe { Self::load(values.as_ptr()) }
+    }
     /// The larger of each lane and zero; a NaN stays one, so that it is seen.
     fn relu(a: Self::V) -> Self::V;
 }
@@ -88,6 +104,13 @@ impl Lanes for Portable {
         b
     }
     #[inline(always)]
+    fn sub(mut a: Self::V, b: Self::V) -> Self::V {
+        for lane in 0..LANES {
+            a[lane] -= b[lane];
+        }
+        a
+    }
+    #[inline(always)]
     fn relu(mut a: Self::V) -> Self::V {
         for lane in &mut a {
             *lane = if *lane < 0.0 { 0.0 } else { *lane };
@@ -139,6 +162,11 @@ pub(super) mod x86 {
             unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
         }
         #[inline(always)]
+        fn sub(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for AVX2 (module doc).
+            unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+        }
+        #[inline(always)]
         fn relu(a: Self::V) -> Self::V {
             // SAFETY: inlined only into code compiled for AVX2 (module doc).
             unsafe {
@@ -179,6 +207,11 @@ pub(super) mod x86 {
         fn add(a: Self::V, b: Self::V) -> Self::V {
             // SAFETY: inlined only into code compiled for AVX-512 (module doc).
             unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        fn sub(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for AVX-512 (module doc).
+            unsafe { _mm512_sub_ps(a, b) }
         }
         #[inline(always)]
         fn relu(a: Self::V) -> Self::V {

@@ -34,57 +34,91 @@ pub struct BatchNorm {
     pub relu: bool,
 }
 
-/// Sums over one channel, of `f(place of a, place of b)`.
+/// What is summed over a plane.
+#[derive(Clone, Copy)]
+enum Terms {
+    /// `x`.
+    Values,
+    /// `(x - centre)^2`.
+    Spread(f32),
+    /// `y`, and `y * (x - centre)`.
+    Products(f32),
+}
+
+/// Sums over one channel of `x`, and of `y` where [`Terms::Products`] asks for it.
 fn sum_channel(
-    [a, b]: [(&[f32], Blocked); 2],
+    [x, y]: [(&[f32], Blocked); 2],
     channel: usize,
     samples: usize,
     isa: Isa,
-    f: impl Fn(f32, f32) -> [f32; 2] + Copy,
+    terms: Terms,
 ) -> [f64; 2] {
-    let mut sums = [0.0f64; 2];
-    let blocks = a.0.chunks_exact(a.1.block()).zip(b.0.chunks_exact(b.1.block()));
-    for (block, (x, y)) in blocks.enumerate() {
-        let x = &x[channel * a.1.plane()..][..a.1.plane()];
-        let y = &y[channel * b.1.plane()..][..b.1.plane()];
-        let lanes = isa.run(SumPlane { x: (x, a.1), y: (y, b.1), f });
-        let used = Blocked::lanes_in(block, samples);
-        for (first, second) in lanes[0].iter().zip(&lanes[1]).take(used) {
-            sums[0] += f64::from(*first);
-            sums[1] += f64::from(*second);
-        }
+    let mut sums = [0.0; 2];
+    let blocks = x.0.chunks_exact(x.1.block()).zip(y.0.chunks_exact(y.1.block()));
+    for (block, (a, b)) in blocks.enumerate() {
+        let a = &a[channel * x.1.plane()..][..x.1.plane()];
+        let b = &b[channel * y.1.plane()..][..y.1.plane()];
+        let lanes = isa.run(SumPlane { x: (a, x.1), y: (b, y.1), terms });
+        add_lanes(&mut sums, &lanes, Blocked::lanes_in(block, samples));
     }
     sums
 }
 
-struct SumPlane<'a, F> {
-    x: (&'a [f32], Blocked),
-    y: (&'a [f32], Blocked),
-    f: F,
+/// Adds the lanes that hold samples.
+fn add_lanes(sums: &mut [f64; 2], lanes: &[[f32; LANES]; 2], used: usize) {
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        *sum += lanes.iter().take(used).map(|lane| f64::from(*lane)).sum::<f64>();
+    }
 }
 
-impl<F: Fn(f32, f32) -> [f32; 2]> Task for SumPlane<'_, F> {
+struct SumPlane<'a> {
+    x: (&'a [f32], Blocked),
+    y: (&'a [f32], Blocked),
+    terms: Terms,
+}
+
+impl SumPlane<'_> {
+    /// Calls `f(sums, x, y)` at every place.
+    #[inline(always)]
+    fn each<L: Lanes>(&self, f: impl Fn(&mut [L::V; 2], L::V, L::V)) -> [[f32; LANES]; 2] {
+        let mut sums = [L::splat(0.0); 2];
+        for row in 0..self.x.1.height {
+            let x = self.x.0[self.x.1.interior(row)].as_chunks::<LANES>().0;
+            let y = self.y.0[self.y.1.interior(row)].as_chunks::<LANES>().0;
+            for (x, y) in x.iter().zip(y) {
+                f(&mut sums, L::of(x), L::of(y));
+            }
+        }
+        sums.map(L::array)
+    }
+}
+
+impl Task for SumPlane<'_> {
     type Out = [[f32; LANES]; 2];
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Out {
-        let mut sums = [[0.0; LANES]; 2];
-        for row in 0..self.x.1.height {
-            let x = &self.x.0[self.x.1.interior(row)];
-            let y = &self.y.0[self.y.1.interior(row)];
-            for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks::<LANES>().0) {
-                for lane in 0..LANES {
-                    let [first, second] = (self.f)(x[lane], y[lane]);
-                    sums[0][lane] += first;
-                    sums[1][lane] += second;
-                }
+        match self.terms {
+            Terms::Values => self.each::<L>(|sums, x, _| sums[0] = L::add(sums[0], x)),
+            Terms::Spread(centre) => {
+                let centre = L::splat(centre);
+                self.each::<L>(|sums, x, _| {
+                    let away = L::sub(x, centre);
+                    sums[0] = L::fma(away, away, sums[0]);
+                })
+            }
+            Terms::Products(centre) => {
+                let centre = L::splat(centre);
+                self.each::<L>(|sums, x, y| {
+                    sums[0] = L::add(sums[0], y);
+                    sums[1] = L::fma(y, L::sub(x, centre), sums[1]);
+                })
             }
         }
-        sums
     }
 }
 
-/// Writes the interior of one plane: `to = f(to, a, b, lane)`.
+/// Writes the interior of one plane: `to = f(to, a, b)`.
 struct MapPlane<'a, F> {
     a: (&'a [f32], Blocked),
     b: (&'a [f32], Blocked),
@@ -92,19 +126,17 @@ struct MapPlane<'a, F> {
     f: F,
 }
 
-impl<F: Fn(f32, f32, f32, usize) -> f32> Task for MapPlane<'_, F> {
+impl<F: Fn(f32, f32, f32) -> f32> Task for MapPlane<'_, F> {
     type Out = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for row in 0..self.to.1.height {
-            let a = self.a.0[self.a.1.interior(row)].as_chunks::<LANES>().0;
-            let b = self.b.0[self.b.1.interior(row)].as_chunks::<LANES>().0;
-            let to = self.to.0[self.to.1.interior(row)].as_chunks_mut::<LANES>().0;
-            for ((a, b), to) in a.iter().zip(b).zip(to) {
-                for lane in 0..LANES {
-                    to[lane] = (self.f)(to[lane], a[lane], b[lane], lane);
-                }
+            let a = &self.a.0[self.a.1.interior(row)];
+            let b = &self.b.0[self.b.1.interior(row)];
+            let to = &mut self.to.0[self.to.1.interior(row)];
+            for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+                *to = (self.f)(*to, *a, *b);
             }
         }
     }
@@ -126,11 +158,9 @@ impl BatchNorm {
         let channels =
             saved.par_iter_mut().zip(running.0.par_iter_mut().zip(running.1.par_iter_mut()));
         channels.enumerate().for_each(|(channel, (saved, (mean, variance)))| {
-            let total = sum_channel(pair, channel, samples, isa, |x, _| [x, 0.0])[0];
+            let total = sum_channel(pair, channel, samples, isa, Terms::Values)[0];
             let centre = (total / places) as f32;
-            let spread =
-                sum_channel(pair, channel, samples, isa, |x, _| [(x - centre) * (x - centre), 0.0])
-                    [0];
+            let spread = sum_channel(pair, channel, samples, isa, Terms::Spread(centre))[0];
             let biased = spread / places;
             let unbiased = spread / (places - 1.0).max(1.0);
             *saved = Saved {
@@ -170,7 +200,7 @@ impl BatchNorm {
                 a,
                 b: a,
                 to: (y, self.output),
-                f: |_, x: f32, _, _| {
+                f: |_, x: f32, _| {
                     let y = x * slope + start;
                     if relu && y < 0.0 { 0.0 } else { y }
                 },
@@ -220,16 +250,22 @@ impl BatchNorm {
             } else {
                 dy
             };
-            isa.run(MapPlane {
-                a: x,
-                b: dy,
-                to: (dx, dx_places),
-                f: |before, x, dy, lane| {
-                    let g = slope * (dy - shift - (x - mean) * inverse * spread);
-                    let g = if lane < live { g } else { 0.0 };
-                    if accumulate { before + g } else { g }
-                },
-            });
+            // slope * (dy - shift - (x - mean) * inverse * spread), with the constants drawn together.
+            let (tilt, start) =
+                (-slope * inverse * spread, slope * (mean * inverse * spread - shift));
+            let to = (&mut *dx, dx_places);
+            if accumulate {
+                let f = |before, x, dy| before + (slope * dy + (x * tilt + start));
+                isa.run(MapPlane { a: x, b: dy, to, f });
+            } else {
+                isa.run(MapPlane {
+                    a: x,
+                    b: dy,
+                    to,
+                    f: |_, x, dy| slope * dy + (x * tilt + start),
+                });
+            }
+            close_lanes(dx, dx_places, live);
         });
     }
 
@@ -244,28 +280,35 @@ impl BatchNorm {
         saved: &[Saved],
     ) -> [f32; 2] {
         let Saved { mean, inverse } = saved[channel];
-        let product = move |x: f32, dy: f32| [dy, dy * (x - mean) * inverse];
-        if !self.relu {
-            let pair = [(x, self.input), (dy, dy_places)];
-            return sum_channel(pair, channel, samples, isa, product).map(|s| s as f32);
-        }
-        let mut sums = [0.0f64; 2];
-        let mut open = Vec::new();
-        let blocks = x.len() / self.input.block();
-        for block in 0..blocks {
-            let plane = block * self.input.channels + channel;
-            let x = (&x[plane * self.input.plane()..][..self.input.plane()], self.input);
-            let y = (&y[plane * self.output.plane()..][..self.output.plane()], self.output);
-            let dy = (&dy[plane * dy_places.plane()..][..dy_places.plane()], dy_places);
-            let dy = open_gradient(isa, dy, y, &mut open);
-            let lanes = isa.run(SumPlane { x, y: dy, f: product });
-            let used = Blocked::lanes_in(block, samples);
-            for (first, second) in lanes[0].iter().zip(&lanes[1]).take(used) {
-                sums[0] += f64::from(*first);
-                sums[1] += f64::from(*second);
+        let terms = Terms::Products(mean);
+        let mut sums = [0.0; 2];
+        if self.relu {
+            let mut open = Vec::new();
+            for block in 0..x.len() / self.input.block() {
+                let plane = block * self.input.channels + channel;
+                let x = (&x[plane * self.input.plane()..][..self.input.plane()], self.input);
+                let y = (&y[plane * self.output.plane()..][..self.output.plane()], self.output);
+                let dy = (&dy[plane * dy_places.plane()..][..dy_places.plane()], dy_places);
+                let y = open_gradient(isa, dy, y, &mut open);
+                let lanes = isa.run(SumPlane { x, y, terms });
+                add_lanes(&mut sums, &lanes, Blocked::lanes_in(block, samples));
             }
+        } else {
+            sums = sum_channel([(x, self.input), (dy, dy_places)], channel, samples, isa, terms);
         }
-        sums.map(|s| s as f32)
+        [sums[0] as f32, (sums[1] * f64::from(inverse)) as f32]
+    }
+}
+
+/// Zeroes the lanes of a plane past the `live` first: no sample is there.
+fn close_lanes(plane: &mut [f32], places: Blocked, live: usize) {
+    if live == LANES {
+        return;
+    }
+    for row in 0..places.height {
+        for place in plane[places.interior(row)].as_chunks_mut::<LANES>().0 {
+            place[live..].fill(0.0);
+        }
     }
 }
 
@@ -278,7 +321,7 @@ fn open_gradient<'a>(
 ) -> (&'a [f32], Blocked) {
     let flat = Blocked { channels: 1, halo: 0, ..y.1 };
     open.resize(flat.plane(), 0.0);
-    let f = |_: f32, dy: f32, y: f32, _: usize| if y > 0.0 { dy } else { 0.0 };
+    let f = |_: f32, dy: f32, y: f32| if y > 0.0 { dy } else { 0.0 };
     isa.run(MapPlane { a: dy, b: y, to: (&mut open[..], flat), f });
     (open, flat)
 }
