@@ -24,7 +24,8 @@ pub struct Seconds(pub f64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        // The sum of no durations is -0.0; adding 0.0 makes it 0.0.
+        match self.0 + 0.0 {
             s if s < 0.1 => write!(f, "{:.1} ms", s * 1e3),
             s if s < 120.0 => write!(f, "{s:.1} s"),
             s => write!(f, "{:.1} min", s / 60.0),

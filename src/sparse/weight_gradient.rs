@@ -83,6 +83,11 @@ impl Task for Unit<'_> {
         let [mut row, end] = self.rows;
         if matches!(self.sweep.rows, Rows::Uniform { .. }) {
             if L::WIDE {
+                // Eight rows share each load of the input, which is what misses the cache.
+                while row + 8 <= end {
+                    self.rows::<L, 8, 3>(row);
+                    row += 8;
+                }
                 while row + 4 <= end {
                     self.rows::<L, 4, 4>(row);
                     row += 4;
