@@ -76,7 +76,7 @@ fn chosen(told: &Told) -> String {
              samples, as any device would."
         ),
         _ => format!(
-            "{said}. {} is among them, so these figures flatter the methods: take somebody else to \
+            "{said}. Among them: {}. So these figures flatter the methods: take somebody else to \
              judge them.",
             touched.join(" and ")
         ),

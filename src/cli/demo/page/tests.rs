@@ -161,5 +161,5 @@ fn people_on_whom_the_settings_were_chosen_are_named() {
         html(&first, &chapter("h3", rows([25, 80, 76, 34], 0.6)))
     };
     assert!(page("p11").contains("other people than those shown"));
-    assert!(page("p03").contains("p03 is among them"));
+    assert!(page("p03").contains("Among them: p03"));
 }
