@@ -8,6 +8,7 @@
 //! Knows no network and no measurement: whoever calls hands in words and numbers.
 
 mod bars;
+mod gallery;
 mod histogram;
 mod layers;
 mod lines;
@@ -18,6 +19,7 @@ mod text;
 use std::fmt::Write as _;
 
 pub use bars::{Bar, BarSeries, Bars};
+pub use gallery::{Gallery, GalleryRow};
 pub use histogram::{Group, Histogram};
 pub use layers::{Layer, Layers};
 pub use lines::{Line, Lines};
@@ -128,6 +130,21 @@ impl Page {
         self.add(&format!("<p>{}</p>", escape(text)))
     }
 
+    /// Words for a terminal, as they are typed.
+    pub fn code(self, text: &str) -> Self {
+        self.add(&format!("<pre class=\"card\">{}</pre>", escape(text)))
+    }
+
+    /// Terms, each with what it means.
+    pub fn terms<'t>(self, terms: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
+        let mut html = String::from("<dl class=\"terms\">");
+        for (term, meaning) in terms {
+            let (term, meaning) = (escape(term), escape(meaning));
+            let _ = write!(html, "<dt>{term}</dt><dd>{meaning}</dd>");
+        }
+        self.add(&(html + "</dl>"))
+    }
+
     /// Key facts, side by side.
     pub fn facts(self, facts: &[Fact]) -> Self {
         let mut html = String::from("<dl class=\"facts\">");
@@ -180,6 +197,11 @@ impl Page {
     /// A strip of small pictures.
     pub fn pictures(self, pictures: &Pictures) -> Self {
         self.figure(&pictures.title, &pictures.note, &pictures.html())
+    }
+
+    /// Small pictures in rows and columns.
+    pub fn gallery(self, gallery: &Gallery) -> Self {
+        self.figure(&gallery.title, &gallery.note, &gallery.html())
     }
 
     /// The last line of the page: version, seed, digest of what was measured.

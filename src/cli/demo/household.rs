@@ -18,11 +18,15 @@ use crate::evaluate::{Attack, Sets};
 use crate::format::Dtype;
 use crate::model::Network;
 use crate::model::file::Artifact;
-use crate::train::{L1Form, Recipe, Schedule, State};
+use crate::train::{EpochReport, L1Form, Recipe, Schedule, State};
 use crate::unlearn::{FineTune, L1Sparse, Method};
 
 /// Of each base subject's samples, every how many-th is in the anchor set.
 const ANCHOR_EVERY: usize = 6;
+
+/// What is promised of the five models.
+const PROMISES: [&str; 5] =
+    ["never-learnt", "none: it knows them", "approximate", "approximate", "exact-replay"];
 
 /// How the base is adapted: chosen on h1 and h2.
 fn adapting(seed: u64) -> Recipe {
@@ -58,7 +62,7 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {
         judge(artifact, &data, &sets, Attack::paper(cast.seed), seconds, cast.isa)
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut learnt) = (Vec::new(), vec![Vec::new()]);
     let base_file = cast.folder.join("base-sparse.esm");
     rows.push(Row::new("base", &base_file, judge(base, None)?));
     let mut add = |name: &str, network: &Network, seconds: f64, told: &str| -> Result<(), Fault> {
@@ -68,8 +72,9 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
         Ok(())
     };
     let recipe = adapting(cast.seed);
-    let (adapted, seconds) = adapt(cast, "adapt", base, &data.train, &recipe)?;
+    let (adapted, seconds, epochs) = adapt(cast, "adapt", base, &data.train, &recipe)?;
     add("adapted", &adapted, seconds, "adapt")?;
+    learnt.push(epochs);
     out.say(&format!("{} asks to be forgotten", cast.member));
     let methods = [
         ("l1-sparse", l1(L1Form::Subgradient, 3e-4)),
@@ -84,9 +89,11 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
             outcome.seconds,
             &serde_json::to_string(&method).unwrap_or_default(),
         )?;
+        learnt.push(outcome.epochs);
     }
-    let (replayed, seconds) = adapt(cast, "replay", base, &retain, &recipe)?;
+    let (replayed, seconds, epochs) = adapt(cast, "replay", base, &retain, &recipe)?;
     add("replay", &replayed, seconds, "exact replay of adapt")?;
+    learnt.push(epochs);
     let how = vec![
         json!("base-sparse.esm, which never saw the household"),
         json!({ "adapting": recipe, "anchor_samples": data.train.len() - cast.household.train.len() }),
@@ -95,7 +102,8 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
         json!({ "adapting": recipe }),
     ];
     let sizes = [sets.forget.len(), sets.retain.len(), sets.test.len()];
-    Ok(Chapter { who: cast.member.clone(), rows, sizes, how })
+    let (who, promises) = (cast.member.clone(), PROMISES.to_vec());
+    Ok(Chapter { who, rows, sizes, how, learnt, promises, before: 1 })
 }
 
 /// The anchor set with the household, to learn from and to test on.
@@ -112,16 +120,16 @@ fn home(cast: &Cast) -> Splits {
     }
 }
 
-/// The base, adapted on `data`, and the seconds that took.
+/// The base, adapted on `data`, the seconds that took, and its epochs.
 fn adapt(
     cast: &Cast,
     what: &str,
     base: &Artifact,
     data: &Dataset,
     recipe: &Recipe,
-) -> Result<(Network, f64), Fault> {
+) -> Result<(Network, f64, Vec<EpochReport>), Fault> {
     let started = Stopwatch::start();
     let mut state = State::new(base.network.clone());
-    cast.train(what, &mut state, data, recipe)?;
-    Ok((state.network, started.seconds()))
+    let epochs = cast.train(what, &mut state, data, recipe)?;
+    Ok((state.network, started.seconds(), epochs))
 }

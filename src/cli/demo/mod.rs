@@ -20,6 +20,7 @@ use super::setting::{self, Common, Out};
 use crate::base::clock::Stopwatch;
 use crate::base::disk::{DiskError, FileDisk, replace};
 use crate::base::units::Seconds;
+use crate::train::EpochReport;
 use cast::Cast;
 
 /// The whole story on data that the program makes: a base, a person who leaves it, a household.
@@ -54,6 +55,13 @@ pub(super) struct Chapter {
     pub sizes: [usize; 3],
     /// How each model came about, in the order of `rows`.
     pub how: Vec<Value>,
+    /// What each epoch of its learning came to, in the order of `rows`; empty for a model that did
+    /// not learn in this story.
+    pub learnt: Vec<Vec<EpochReport>>,
+    /// What is promised of each model's forgetting, in the order of `rows`.
+    pub promises: Vec<&'static str>,
+    /// The row of the model that still knows who leaves. Those behind it forget.
+    pub before: usize,
 }
 
 impl Chapter {
@@ -62,6 +70,7 @@ impl Chapter {
         json!({
             "who": self.who, "forget_samples": self.sizes[0], "retain_samples": self.sizes[1],
             "test_samples": self.sizes[2], "models": models, "how": self.how,
+            "promises": self.promises, "learnt": self.learnt,
         })
     }
 

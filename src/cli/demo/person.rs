@@ -14,13 +14,19 @@ use crate::format::Dtype;
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::prune::{Allocation, Criterion, masks, rewind};
-use crate::train::{Recipe, Schedule, State, run};
+use crate::train::{EpochReport, Recipe, Schedule, State, run};
 use crate::unlearn::{FineTune, L1Sparse, Method, Retrain, Start};
 
 /// Share of the convolution weights that pruning removes.
 const SPARSITY: f64 = 0.95;
 /// Epoch whose weights pruning returns to.
 const REWIND: usize = 2;
+
+/// What is promised of the four models.
+///
+/// The retrained model's weights never saw the person, but its mask was chosen on weights that did.
+const PROMISES: [&str; 4] =
+    ["none: it knows them", "approximate", "approximate", "approximate, by its mask"];
 
 /// How base and retrained models are trained.
 fn training(seed: u64) -> Recipe {
@@ -46,7 +52,8 @@ fn l1_sparse() -> L1Sparse {
 
 /// Tells the story. Also gives the sparse base, for the household.
 pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault> {
-    let sparse = sparse_base(cast, out)?;
+    let (sparse, learnt) = sparse_base(cast, out)?;
+    let mut learnt = vec![learnt];
     let scenario = Scenario::Subject(vec![cast.person.clone()]);
     let sets = Sets::new(&scenario, &cast.base, cast.seed)?;
     let retain = cast.base.train.subset(&sets.retain);
@@ -73,13 +80,16 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
         let artifact = cast.save(&file, &outcome.network, Dtype::F16, &told)?;
         rows.push(Row::new(name, &path(&file), judge(&artifact, Some(outcome.seconds))?));
         how.push(json!(method));
+        learnt.push(outcome.epochs);
     }
     let sizes = [sets.forget.len(), sets.retain.len(), sets.test.len()];
-    Ok((Chapter { who: cast.person.clone(), rows, sizes, how }, sparse))
+    let who = cast.person.clone();
+    let promises = PROMISES.to_vec();
+    Ok((Chapter { who, rows, sizes, how, learnt, promises, before: 0 }, sparse))
 }
 
 /// The base that everybody is in: trained dense, pruned by magnitude, rewound, trained again.
-fn sparse_base(cast: &Cast, out: &Out) -> Result<Artifact, Fault> {
+fn sparse_base(cast: &Cast, out: &Out) -> Result<(Artifact, Vec<EpochReport>), Fault> {
     let recipe = training(cast.seed);
     let mut state = State::new(Network::new(cast.description.clone(), cast.seed));
     let early = train_keeping_early(cast, &mut state, &recipe)?;
@@ -88,9 +98,9 @@ fn sparse_base(cast: &Cast, out: &Out) -> Result<Artifact, Fault> {
         masks(&state.network, SPARSITY, Allocation::Global, Criterion::Magnitude, cast.seed)?;
     let network = rewind(&early, masks, &cast.description.name)?;
     let mut state = State { momentum: vec![0.0; network.values.len()], network, epoch: REWIND };
-    cast.train("prune", &mut state, &cast.base.train, &recipe)?;
+    let learnt = cast.train("prune", &mut state, &cast.base.train, &recipe)?;
     out.say("the base is trained, and pruned to 95 %");
-    cast.save("base-sparse.esm", &state.network, Dtype::F16, "train, prune")
+    Ok((cast.save("base-sparse.esm", &state.network, Dtype::F16, "train, prune")?, learnt))
 }
 
 /// Trains the base, and gives its network as it was after the early epoch.

@@ -38,9 +38,9 @@ impl Pictures {
             let caption = escape(&picture.caption);
             let _ = write!(
                 html,
-                "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{}\">\
+                "<figure><img alt=\"{caption}\" src=\"{}\">\
                  <figcaption>{caption}</figcaption></figure>",
-                base64(&picture.png())
+                picture.source()
             );
         }
         html + "</div>"
@@ -48,6 +48,11 @@ impl Pictures {
 }
 
 impl Picture {
+    /// The picture as an `img` takes it, inside the page.
+    pub(super) fn source(&self) -> String {
+        format!("data:image/png;base64,{}", base64(&self.png()))
+    }
+
     /// The picture as a PNG file of 8 bits a channel.
     ///
     /// # Panics

@@ -24,6 +24,9 @@ fn sample() -> Page {
         .section("What is left")
         .layers(&layers())
         .pictures(&pictures())
+        .gallery(&gallery())
+        .code("unlearn demo --out DIR")
+        .terms([("UA", "100 minus the accuracy on the forget set")])
         .footer("unlearn 0.1.0, seed 7, data made by the program")
 }
 
@@ -136,6 +139,20 @@ fn pictures() -> Pictures {
     }
 }
 
+fn gallery() -> Gallery {
+    let row = |name: &str, marked| GalleryRow {
+        name: name.into(),
+        marked,
+        pictures: pictures().pictures,
+    };
+    Gallery {
+        title: "What two people write".into(),
+        note: String::new(),
+        columns: (1..8).map(|column| column.to_string()).collect(),
+        rows: vec![row("Ana", true), row("Ben", false)],
+    }
+}
+
 #[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let html = sample().html();
@@ -173,10 +190,14 @@ fn text_from_outside_stays_text() {
     layers.layers[0].name = evil.into();
     let mut pictures = pictures();
     pictures.pictures[0].caption = evil.into();
+    let mut gallery = gallery();
+    (gallery.columns[0], gallery.rows[0].name) = (evil.into(), evil.into());
+    gallery.rows[0].pictures[0].caption = evil.into();
     let mut histogram = histogram();
     histogram.groups[0].name = evil.into();
     let page = Page::new(evil).lead(evil).section(evil).text(evil).footer(evil);
     let page = page.facts(&[Fact::new(evil, evil, evil)]).table(&table).bars(&bars).lines(&lines);
+    let page = page.gallery(&gallery).code(evil).terms([(evil, evil)]);
     let html = page.histogram(&histogram).layers(&layers).pictures(&pictures).html();
     assert!(!html.contains("<script") && !html.contains("onload='") && !html.contains('\u{0}'));
     assert!(!html.contains("\" onload"));
