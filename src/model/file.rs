@@ -23,7 +23,7 @@ use crate::sparse::{Mask, MaskError};
 #[non_exhaustive]
 pub enum FileError {
     /// The file is damaged or no model file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", source.of_file(path))]
     Format {
         /// The file.
         path: PathBuf,

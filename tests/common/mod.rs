@@ -3,6 +3,7 @@
 
 pub mod liar;
 pub mod model;
+pub mod program;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
