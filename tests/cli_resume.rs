@@ -17,6 +17,7 @@ use common::program::{Said, command, done, folder, judged, refused, run};
 use tempfile::TempDir;
 use unlearn::base::clock::Stopwatch;
 use unlearn::base::rng::Stream;
+use unlearn::format::{ClassesAndFeatures, Draft, Dtype, Role, Stored, TensorIn};
 
 const TRAIN: &str = "train --model cnn16 --data made --epochs 4 --batch 64 --out run.esm";
 
@@ -202,5 +203,40 @@ fn one_seed_gives_one_file_and_another_seed_another() {
         let first = file("a.esm", "--seed 5 --threads 1");
         assert!(first == file("b.esm", "--seed 5 --threads 2"), "{words}: the same seed");
         assert!(first != file("c.esm", "--seed 6"), "{words}: another seed");
+    }
+}
+
+#[test]
+fn a_checkpoint_whose_momentum_is_of_other_weights_is_refused() {
+    let home = TempDir::new().unwrap();
+    let text = "name = \"tiny\"\nsummary = \"One layer.\"\n[input]\nshape = [1, 1, 2]\nmean = [0.0]\n\
+        std = [1.0]\n[[op]]\nname = \"fc\"\nkind = \"linear\"\noutputs = \"classes\"\nprunable = true\nbias = false\n";
+    let classes = ["no", "yes"].map(str::to_string).to_vec();
+    for (stored, code) in
+        [(Stored::Dense, 3), (Stored::Masked(&[1, 2]), 3), (Stored::Masked(&[0, 3]), 0)]
+    {
+        let held = if matches!(stored, Stored::Dense) { 4 } else { 2 };
+        let tensor = |name, role, stored, values| TensorIn {
+            name,
+            role,
+            shape: &[2, 2],
+            dtype: Dtype::F32,
+            stored,
+            values,
+        };
+        let weight = tensor("fc.weight", Role::Parameter, Stored::Masked(&[0, 3]), &[1.0, 2.0][..]);
+        let momentum = tensor("momentum/fc.weight", Role::Buffer, stored, &[0.5; 4][..held]);
+        let draft = Draft::new(text).tensor(weight).tensor(momentum);
+        let draft = draft.classes(ClassesAndFeatures { classes: classes.clone(), features: None });
+        fs::write(home.path().join("odd.esm"), draft.encode().unwrap()).unwrap();
+        match code {
+            0 => drop(done(home.path(), "inspect odd.esm")),
+            _ => refused(
+                home.path(),
+                "inspect odd.esm",
+                code,
+                &["`momentum/fc.weight` has another mask"],
+            ),
+        }
     }
 }

@@ -2,13 +2,15 @@
 //! the seed's, and rewinding gives the early weights under the mask or refuses.
 //!
 //! Remembers: rewinding to a network of the same name and another shape panicked, and one that
-//! lacked kept positions was filled up with zeros.
+//! lacked kept positions was filled up with zeros; early weights of another run were taken for the
+//! model's own; a model pruned twice was rewound to weights that it never started from.
 
 mod common;
 
 use common::network::{cnn16, described, digest};
+use common::program::{done, folder, refused};
 use unlearn::base::rng::Stream;
-use unlearn::model::Network;
+use unlearn::model::{Network, file};
 use unlearn::prune::{Allocation, Budget, Criterion, PruneError, masks, rewind};
 use unlearn::sparse::Mask;
 
@@ -174,4 +176,30 @@ fn a_sparsity_that_is_no_share_is_refused_with_its_value() {
         assert!(matches!(error, PruneError::Sparsity { .. }), "{error}");
         assert!(error.to_string().contains(&format!("{sparsity}")), "{error}");
     }
+}
+
+#[test]
+fn the_early_weights_of_another_run_are_not_taken_for_the_models_own() {
+    let home = folder();
+    let at = |name: &str| home.path().join(name);
+    let train = "train --model cnn16 --data made --epochs 1 --seed 2 --out new.esm";
+    done(home.path(), train);
+    std::fs::copy(at("base.rewind.esm"), at("new.rewind.esm")).unwrap();
+    let prune = "prune --model new.esm --data made --sparsity 0.5 --out out.esm";
+    refused(home.path(), prune, 2, &["new.rewind.esm is of another run than new.esm", "--rewind"]);
+    done(home.path(), &format!("{prune} --rewind new.rewind.esm --epochs 2"));
+}
+
+#[test]
+fn rewinding_to_the_start_finds_the_start_through_any_number_of_prunings() {
+    let home = folder();
+    let prune = |model: &str, words: &str| {
+        let words = format!("prune --model {model} --data made --rewind init {words}");
+        done(home.path(), &words);
+    };
+    prune("base.esm", "--sparsity 0.5 --seed 9 --epochs 1 --out once.esm");
+    prune("once.esm", "--sparsity 0.8 --epochs 0 --dtype f32 --out twice.esm");
+    let twice = file::open(&home.path().join("twice.esm")).unwrap().network;
+    let start = rewind(&cnn16(1), twice.masks(), "cnn16").unwrap();
+    assert_eq!(twice.values, start.values);
 }
