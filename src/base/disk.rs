@@ -46,6 +46,12 @@ pub enum DiskError {
         /// The path as given.
         path: PathBuf,
     },
+    /// A folder or a device lies where a file is expected.
+    #[error("`{}` is not a file: it is a folder, a pipe or a device; give the path of a file", path.display())]
+    NotAFile {
+        /// The path as given.
+        path: PathBuf,
+    },
     /// What was read back is not what was written.
     #[error(
         "`{}` reads back other than it was written; the disk may be failing, \

@@ -42,8 +42,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let data = setting::open_data(&args.data)?;
     let model = setting::open_model(&args.model)?;
+    let data = setting::open_data(&args.data)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
     let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
     let attack = if args.compat { Attack::released() } else { Attack::paper(args.seed) };
@@ -59,8 +59,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
         "test_samples": sets.test.len(), "attack": attack, "models": figures,
     });
-    out.result(&text, &value);
-    Ok(())
+    out.result(&text, &value)
 }
 
 /// A file with its figures.
@@ -124,7 +123,7 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
             Bytes(*bytes).to_string(),
         ]);
         list.push(json!({
-            "name": row.name, "file": row.file, "id": id, "file_bytes": bytes,
+            "name": row.name, "file": setting::told(&row.file), "id": id, "file_bytes": bytes,
             "sparsity_percent": 100.0 * sparsity, "sparsity_of": "prunable weights",
             "report": report, "membership": measured.membership, "gap_to_retrained": gap,
         }));

@@ -1,5 +1,6 @@
 //! What a person reads when something went wrong, and the exit code that a script reads.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
@@ -27,7 +28,7 @@ pub(super) enum Fault {
     #[error("{0}")]
     Model(#[from] FileError),
     /// A file is damaged.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", source.of_file(path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -49,6 +50,9 @@ pub(super) enum Fault {
     /// A network could not be measured.
     #[error("{0}")]
     Measure(#[from] MeasureError),
+    /// The result could not be told.
+    #[error("the result cannot be written to standard output: {0}")]
+    Told(std::io::Error),
     /// A run was stopped; what is whole was kept.
     #[error("{0}")]
     Interrupted(String),
@@ -63,11 +67,51 @@ impl Fault {
         match self {
             Self::CheckFailed(_) => 1,
             Self::Usage(_) | Self::Prune(_) => 2,
-            Self::Train(TrainError::Recipe { .. }) => 2,
-            Self::Data(_) | Self::Describe(_) | Self::Model(_) | Self::Format { .. } => 3,
-            Self::Disk(_) | Self::Train(TrainError::Watch(_)) => 4,
-            Self::Train(_) | Self::Evaluate(_) | Self::Measure(_) => 5,
+            Self::Describe(_) => 3,
+            Self::Disk(_) | Self::Told(_) => 4,
+            Self::Data(error) => of_data(error),
+            Self::Model(FileError::Format { source, .. }) | Self::Format { source, .. } => {
+                of_format(source)
+            }
+            Self::Model(_) => 3,
+            Self::Train(error) | Self::Measure(MeasureError::Score(error)) => of_train(error),
+            Self::Evaluate(_) | Self::Measure(_) => 5,
             Self::Interrupted(_) => 130,
         }
+    }
+}
+
+/// A scenario or a seed stands in the words; everything else in files.
+fn of_data(error: &DataError) -> u8 {
+    match error {
+        DataError::Scenario { .. }
+        | DataError::Share { .. }
+        | DataError::Unknown { .. }
+        | DataError::EmptySide { .. }
+        | DataError::Seed { .. } => 2,
+        DataError::Io { source, .. } if source.kind() != ErrorKind::NotFound => 4,
+        _ => 3,
+    }
+}
+
+/// A file that is not there, or is no file, is a wrong one; one that cannot be read is not.
+fn of_format(error: &FormatError) -> u8 {
+    match error {
+        FormatError::Disk(DiskError::NotFound { .. } | DiskError::NotAFile { .. }) => 3,
+        FormatError::Disk(_) => 4,
+        _ => 3,
+    }
+}
+
+/// Data and model that do not fit were named together.
+fn of_train(error: &TrainError) -> u8 {
+    match error {
+        TrainError::Recipe { .. }
+        | TrainError::Shape { .. }
+        | TrainError::Classes { .. }
+        | TrainError::BaseDiffers { .. } => 2,
+        TrainError::Data(_) => 3,
+        TrainError::Watch(_) => 4,
+        _ => 5,
     }
 }

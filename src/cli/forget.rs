@@ -106,8 +106,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let data = setting::open_data(&args.data)?;
     let model = setting::open_model(&args.model)?;
+    let data = setting::open_data(&args.data)?;
     let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
     let original = learn::recipe_of(&model.facts, &args.model).ok();
     let method = args.method(&model, original.as_ref())?;
@@ -151,14 +151,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         outcome.dropped
     );
     let value = json!({
-        "command": "forget", "file": args.out, "id": artifact.id.to_string(), "data": data.name,
+        "command": "forget", "file": setting::told(&args.out), "id": artifact.id.to_string(), "data": data.name,
         "scenario": args.scenario, "seed": args.seed, "method": method, "plan": learn::plan(isa),
         "forget_samples": forgotten, "retain_samples": kept, "test_samples": tested,
         "dropped_weights": outcome.dropped, "rte_seconds": outcome.seconds, "models": figures,
         "epochs": outcome.epochs,
     });
-    out.result(&text, &value);
-    Ok(())
+    out.result(&text, &value)
 }
 
 impl Args {

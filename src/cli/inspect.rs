@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
-use super::setting::{Common, Out};
+use super::setting::{self, Common, Out};
 use super::table::Table;
 use crate::base::units::Bytes;
 use crate::format::{ModelFile, Section};
@@ -47,8 +47,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     out.result(
         &text(args, &artifact, &layers, &totals),
         &value(args, &file, &artifact, &layers, &totals),
-    );
-    Ok(())
+    )
 }
 
 /// Sums over the layers, and sizes of the whole.
@@ -143,7 +142,7 @@ fn value(
     let facts: serde_json::Map<String, Value> =
         artifact.facts.entries().iter().map(|e| (e.key.clone(), json!(e.value))).collect();
     json!({
-        "command": "inspect", "file": args.file, "id": artifact.id.to_string(),
+        "command": "inspect", "file": setting::told(&args.file), "id": artifact.id.to_string(),
         "model": artifact.network.description.name, "classes": artifact.classes,
         "file_bytes": totals.file_bytes, "safetensors_f32_bytes": totals.f32_bytes,
         "weights": totals.existing, "weights_dense": totals.all,

@@ -33,6 +33,5 @@ pub(super) fn run(_: &Args, out: &Out) -> Result<(), Fault> {
                     "needs_retain_data": m.needs_retain })
         })
         .collect();
-    out.result(&table.to_string(), &json!({ "command": "methods", "methods": list }));
-    Ok(())
+    out.result(&table.to_string(), &json!({ "command": "methods", "methods": list }))
 }

@@ -109,7 +109,7 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("unlearn: {fault}");
+            setting::complain(&format!("unlearn: {fault}"));
             ExitCode::from(fault.code())
         }
     }

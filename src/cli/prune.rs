@@ -96,8 +96,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let mut data = setting::open_data(&args.data)?;
     let model = setting::open_model(&args.model)?;
+    let mut data = setting::open_data(&args.data)?;
     let mut recipe = learn::recipe_of(&model.facts, &args.model)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let recipe = args.recipe.over(recipe);
@@ -107,7 +107,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let (allocation, criterion) = (Allocation::from(args.allocation), Criterion::from(args.method));
     let masks = masks(&model.network, args.sparsity, allocation, criterion, recipe.seed)?;
     let (network, epoch, rewound) = start(args, &model, masks)?;
-    let epoch = epoch.min(recipe.epochs);
+    if epoch > 0 && epoch >= recipe.epochs {
+        return Err(Fault::Usage(format!(
+            "rewound to epoch {epoch} of {}: nothing is left to train; give --epochs above {epoch}, or --rewind init or none",
+            recipe.epochs
+        )));
+    }
     let mut state = State { momentum: vec![0.0; network.values.len()], network, epoch };
     let isa = setting::isa();
     let job = Job { what: "prune", data: &data.train, recipe: &recipe, isa, checkpoint: None };
@@ -161,14 +166,13 @@ impl Pruned<'_> {
             Bytes(before.bytes),
         );
         let value = json!({
-            "command": "prune", "file": args.out, "id": after.id.to_string(), "file_bytes": after.bytes,
+            "command": "prune", "file": setting::told(&args.out), "id": after.id.to_string(), "file_bytes": after.bytes,
             "parent": before.id.to_string(), "parent_bytes": before.bytes, "data": data.name,
             "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
             "allocation": allocation, "rewind": rewound, "recipe": recipe, "plan": learn::plan(isa),
             "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": reports,
         });
-        out.result(&text, &value);
-        Ok(())
+        out.result(&text, &value)
     }
 }
 
@@ -186,7 +190,8 @@ fn start(
             Ok((network, 0, "nothing".into()))
         }
         Some("init") => {
-            let seed = model.facts.get("seed").and_then(|seed| seed.parse().ok());
+            let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
+            let seed = seed.and_then(|seed| seed.parse().ok());
             let Some(seed) = seed else {
                 return Err(Fault::Usage(format!(
                     "{} does not state its seed: it cannot be rewound to its start",
@@ -205,6 +210,16 @@ fn start(
                 )));
             }
             let early = setting::open_model(&path)?;
+            let other = ["recipe", "data_digest"]
+                .iter()
+                .any(|fact| early.facts.get(fact) != model.facts.get(fact));
+            if file.is_none() && other {
+                return Err(Fault::Usage(format!(
+                    "{} is of another run than {}: give --rewind FILE, init or none",
+                    path.display(),
+                    args.model.display()
+                )));
+            }
             let epoch = early.facts.get("epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
             Ok((rewind(&early.network, masks, name)?, epoch, format!("epoch {epoch}")))
         }

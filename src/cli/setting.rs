@@ -1,6 +1,6 @@
 //! What the commands share: where results go, threads, data, models, files.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::fault::Fault;
-use crate::base::disk::{Disk, FileDisk, replace};
-use crate::data::{self, DataError, Scenario, Splits};
+use crate::base::disk::{Disk, DiskError, FileDisk, replace};
+use crate::data::{self, Scenario, Splits};
 use crate::format::{Dtype, Facts};
 use crate::model::file::{self, Artifact};
 use crate::model::{Description, Network, builtin, builtin_names};
@@ -51,25 +51,30 @@ impl Out {
     }
 
     /// Prints the result: `text` for a person, `value` for a script.
-    pub(super) fn result(&self, text: &str, value: &Value) {
-        use std::io::Write;
+    ///
+    /// # Errors
+    /// If it cannot be written. A reader that closed its end has what it wanted.
+    pub(super) fn result(&self, text: &str, value: &Value) -> Result<(), Fault> {
+        let json = || format!("{value:#}\n");
+        let told = if self.json { json() } else { text.to_string() };
         let mut stdout = std::io::stdout().lock();
-        // A reader that closed its end has what it wanted.
-        let _ = if self.json {
-            serde_json::to_writer_pretty(&mut stdout, value)
-                .map_err(std::io::Error::other)
-                .and_then(|()| writeln!(stdout))
-        } else {
-            stdout.write_all(text.as_bytes())
-        };
+        match stdout.write_all(told.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Fault::Told(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Tells a person how things go; says nothing in a pipe.
     pub(super) fn say(&self, text: &str) {
         if std::io::stderr().is_terminal() {
-            eprintln!("{text}");
+            complain(text);
         }
     }
+}
+
+/// Writes a line to standard error. Unlike `eprintln!`, it does not panic where nobody reads.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// The best instruction set here.
@@ -80,15 +85,7 @@ pub(super) fn isa() -> Isa {
 /// Opens what `--data` names.
 pub(super) fn open_data(source: &str) -> Result<Splits, Fault> {
     let root = std::env::var_os(DATA_ROOT).filter(|root| !root.is_empty()).map(PathBuf::from);
-    match data::open_source(source, root.as_deref()) {
-        Err(DataError::Missing { asked, looked_at }) if root.is_none() => {
-            Err(Fault::Usage(format!(
-                "{}\n(the variable {DATA_ROOT}, which may name a folder of data sets, is not set)",
-                DataError::Missing { asked, looked_at }
-            )))
-        }
-        other => Ok(other?),
-    }
+    Ok(data::open_source(source, root.as_deref())?)
 }
 
 /// Reads what `--scenario` says.
@@ -156,11 +153,39 @@ pub(super) fn check_output(path: &Path) -> Result<(), Fault> {
             folder.display()
         )));
     }
+    if path.exists() && !path.is_file() {
+        return Err(Fault::Usage(format!(
+            "{} is a pipe or a device, and would be replaced; --out names a file",
+            path.display()
+        )));
+    }
     let probe = folder.join(format!(".unlearn-probe-{}", std::process::id()));
     let mut disk = FileDisk;
-    disk.write_new(&probe, b"")?;
+    // A process of the same number, in a container the usual case, may have died here.
+    if disk.exists(&probe)? {
+        disk.remove(&probe)?;
+    }
+    disk.write_new(&probe, b"").map_err(|error| unwritable(error, folder))?;
     disk.remove(&probe)?;
     Ok(())
+}
+
+/// What a probe met, told of the folder: nobody asked for the probe.
+fn unwritable(error: DiskError, folder: &Path) -> DiskError {
+    let (action, path) = ("write into", folder.to_path_buf());
+    match error {
+        // A folder of the kernel's, which is there, says that a new file is not.
+        DiskError::ReadOnly { .. } | DiskError::NotFound { .. } => {
+            DiskError::ReadOnly { action, path }
+        }
+        DiskError::Full { .. } => DiskError::Full { action, path },
+        other => other,
+    }
+}
+
+/// A path as JSON tells it. `json!` panics on a path that is not UTF-8.
+pub(super) fn told(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// `model.esm` → `model.WORD.esm`.

@@ -11,8 +11,8 @@ use super::watch::Checkpoint;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
 use crate::format::Facts;
-use crate::model::Network;
 use crate::model::file::Artifact;
+use crate::model::{Description, Network};
 use crate::sparse::Isa;
 use crate::train::{EpochReport, Recipe, State};
 
@@ -53,14 +53,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let recipe = args.recipe.over(Recipe { seed: args.seed, ..Recipe::default() });
+    recipe.check()?;
+    if recipe.epochs == 0 {
+        return Err(Fault::Usage("--epochs is 0: nothing would be learnt; give 1 or more".into()));
+    }
     let mut data = setting::open_data(&args.data)?;
     let description = setting::describe(&args.model, data.train.classes.len())?;
     learn::without(&mut data, args.without.as_deref(), args.seed)?;
-    let recipe = args.recipe.over(Recipe { seed: args.seed, ..Recipe::default() });
-    recipe.check()?;
     setting::check_output(&args.out)?;
-    let (state, isa) =
-        if args.resume { resumed(args, &data, &recipe, out)? } else { (None, setting::isa()) };
+    let (state, isa) = if args.resume {
+        resumed(args, &description, &data, &recipe, out)?
+    } else {
+        (None, setting::isa())
+    };
     let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
     let mut facts = learn::facts("train", &data, &recipe, isa);
     if let Some(without) = &args.without {
@@ -131,18 +137,18 @@ fn tell(
         Bytes(artifact.bytes),
     );
     let value = json!({
-        "command": "train", "file": args.out, "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
+        "command": "train", "file": setting::told(&args.out), "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
         "model": model, "data": data.name, "seed": args.seed, "recipe": recipe,
         "plan": learn::plan(isa), "test_accuracy": test, "seconds": seconds, "epochs": reports,
     });
-    out.result(&text, &value);
-    Ok(())
+    out.result(&text, &value)
 }
 
 /// The state that the checkpoint holds, and its instruction set. No state where the machine lacks
 /// that set: the run begins anew, because other rounding would be another run.
 fn resumed(
     args: &Args,
+    description: &Description,
     data: &Splits,
     recipe: &Recipe,
     out: &Out,
@@ -161,6 +167,12 @@ fn resumed(
             path.display()
         ))
     };
+    let found = &artifact.network.description;
+    if found.source != description.source {
+        let same = found.name == description.name;
+        let now = if same { "another of that name" } else { &description.name };
+        return Err(differs("model", &found.name, now));
+    }
     let digest = data.train.digest().to_string();
     let then = artifact.facts.get("data_digest").unwrap_or("unknown");
     if then != digest {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::fault::Fault;
-use super::setting::{Common, Out};
+use super::setting::{self, Common, Out};
 use crate::base::units::Bytes;
 use crate::format::ModelFile;
 use crate::model::file;
@@ -36,17 +36,17 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
                     file.signatures().len(),
                     file.logical_id()
                 );
-                list.push(json!({ "file": path, "whole": true, "id": file.logical_id().to_string(),
+                list.push(json!({ "file": setting::told(path), "whole": true, "id": file.logical_id().to_string(),
                     "file_bytes": file.len_bytes(), "tensors": tensors, "signatures": file.signatures().len() }));
             }
             Err(fault) => {
                 failed += 1;
                 text += &format!("{fault}\n");
-                list.push(json!({ "file": path, "whole": false, "fault": fault.to_string() }));
+                list.push(json!({ "file": setting::told(path), "whole": false, "fault": fault.to_string() }));
             }
         }
     }
-    out.result(&text, &json!({ "command": "verify", "files": list }));
+    out.result(&text, &json!({ "command": "verify", "files": list }))?;
     match failed {
         0 => Ok(()),
         n => Err(Fault::CheckFailed(format!("{n} of {} files failed", args.files.len()))),

@@ -22,7 +22,9 @@ pub(super) fn listen() -> Result<(), Fault> {
             #[allow(clippy::exit)]
             std::process::exit(130);
         }
-        eprintln!("\nunlearn: stopping after this batch (once more to stop at once)");
+        super::setting::complain(
+            "\nunlearn: stopping after this batch (once more to stop at once)",
+        );
     };
     ctrlc::set_handler(answer)
         .map_err(|error| Fault::Usage(format!("cannot listen to interrupts: {error}")))
@@ -43,6 +45,8 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Keeps the state, and before it the weights for rewinding if this is their epoch: whoever
+    /// resumes from the state never passes that epoch again.
     fn keep(&self, state: &State) -> Result<(), Fault> {
         let facts = self.facts.clone().with("epoch", state.epoch.to_string());
         let mut written = Written {
@@ -50,13 +54,13 @@ impl Checkpoint {
             classes: &self.classes,
             facts: &facts,
             dtype: Dtype::F32,
-            momentum: Some(&state.momentum),
+            momentum: None,
         };
-        written.save(&self.path)?;
         if let Some((_, path)) = self.rewind.as_ref().filter(|(epoch, _)| *epoch == state.epoch) {
-            written.momentum = None;
             written.save(path)?;
         }
+        written.momentum = Some(&state.momentum);
+        written.save(&self.path)?;
         Ok(())
     }
 }

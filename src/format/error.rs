@@ -1,5 +1,7 @@
 //! What can be wrong with a model file, or with what is to be written into one.
 
+use std::path::Path;
+
 use thiserror::Error;
 
 use super::fault::MaskFault;
@@ -247,4 +249,14 @@ pub enum FormatError {
         /// The logical id of the file offered.
         found: Digest,
     },
+}
+
+impl FormatError {
+    /// The message for the file at `path`, which is named once.
+    pub fn of_file(&self, path: &Path) -> String {
+        match self {
+            Self::Disk(error) => error.to_string(),
+            _ => format!("{}: {self}", path.display()),
+        }
+    }
 }

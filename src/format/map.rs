@@ -16,9 +16,13 @@ pub(crate) enum FileBytes {
 }
 
 impl FileBytes {
-    /// Maps the file at `path`. An empty file, which cannot be mapped, is no bytes.
+    /// Maps the file at `path`. An empty file, which cannot be mapped, is no bytes. What is no file
+    /// is refused before it is opened: opening a pipe would wait for a writer.
     pub(crate) fn map(path: &Path) -> Result<Self, DiskError> {
         let failed = |action| move |error| DiskError::from_io(action, path, error);
+        if !std::fs::metadata(path).map_err(failed("open"))?.is_file() {
+            return Err(DiskError::NotAFile { path: path.to_path_buf() });
+        }
         let file = File::open(path).map_err(failed("open"))?;
         if file.metadata().map_err(failed("open"))?.len() == 0 {
             return Ok(Self::Owned(Vec::new()));

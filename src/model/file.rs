@@ -23,7 +23,7 @@ use crate::sparse::{Mask, MaskError};
 #[non_exhaustive]
 pub enum FileError {
     /// The file is damaged or no model file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", source.of_file(path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -72,6 +72,14 @@ pub enum FileError {
     /// A mask lies on a tensor that the description does not allow to be pruned.
     #[error("{}: tensor `{tensor}` has a mask, but the description does not mark it prunable", path.display())]
     NotPrunable {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// The momentum of a checkpoint is of other weights than its parameter.
+    #[error("{}: tensor `{tensor}` has another mask than its parameter: no run can go on from it", path.display())]
+    OtherMask {
         /// The file.
         path: PathBuf,
         /// The tensor.
@@ -202,7 +210,12 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
         Some(first) if file.tensor(&format!("{MOMENTUM}{}", first.name)).is_some() => {
             let mut all = Vec::with_capacity(network.values.len());
             for p in &network.parameters {
-                all.extend(reader.tensor(&format!("{MOMENTUM}{}", p.name), &p.shape)?.1);
+                let tensor = format!("{MOMENTUM}{}", p.name);
+                let (mask, packed) = reader.tensor(&tensor, &p.shape)?;
+                if mask != p.mask {
+                    return Err(FileError::OtherMask { path: path.to_path_buf(), tensor });
+                }
+                all.extend(packed);
             }
             Some(all)
         }

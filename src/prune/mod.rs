@@ -39,6 +39,18 @@ pub enum PruneError {
         /// The other's name.
         found: String,
     },
+    /// The early weights are laid out otherwise.
+    #[error(
+        "the weights to rewind to have room for {found} weights in `{tensor}`, the model for {expected}: give the file that `train` wrote beside the model"
+    )]
+    OtherShape {
+        /// The tensor.
+        tensor: String,
+        /// Weights of the model's tensor, existing or not.
+        expected: usize,
+        /// Weights of the early tensor.
+        found: usize,
+    },
     /// The early weights lack some that the mask keeps.
     #[error(
         "the weights to rewind to have {found} of the {expected} weights in `{tensor}`: rewinding needs a dense model"
@@ -48,7 +60,7 @@ pub enum PruneError {
         tensor: String,
         /// Weights that the mask keeps.
         expected: usize,
-        /// Weights that exist there.
+        /// How many of them exist there.
         found: usize,
     },
 }

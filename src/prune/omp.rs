@@ -83,13 +83,26 @@ pub fn rewind(early: &Network, masks: Vec<Mask>, model: &str) -> Result<Network,
         return Err(PruneError::OtherNetwork { model: model.to_string(), found });
     }
     for (parameter, mask) in early.parameters.iter().zip(&masks) {
-        let (expected, found) = (mask.existing(), parameter.mask.existing());
-        if parameter.mask.positions().is_some() && found < expected {
-            let tensor = parameter.name.clone();
+        let tensor = parameter.name.clone();
+        if mask.len() != parameter.mask.len() {
+            let (expected, found) = (mask.len(), parameter.mask.len());
+            return Err(PruneError::OtherShape { tensor, expected, found });
+        }
+        let (expected, found) = (mask.existing(), shared(mask, &parameter.mask));
+        if found < expected {
             return Err(PruneError::RewindSparse { tensor, expected, found });
         }
     }
     let mut network = early.clone();
     network.set_masks(masks);
     Ok(network)
+}
+
+/// How many positions exist in both masks of one tensor.
+fn shared(one: &Mask, other: &Mask) -> usize {
+    match (one.positions(), other.positions()) {
+        (_, None) => one.existing(),
+        (None, Some(_)) => other.existing(),
+        (Some(one), Some(other)) => one.iter().filter(|p| other.binary_search(p).is_ok()).count(),
+    }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong while learning.
 
+use crate::data::DataError;
+
 /// Why a run did not end well.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,6 +9,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error("the training set is empty: there is nothing to learn from")]
     Empty,
+    /// The set contradicts itself, or holds a value that is no number.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Samples do not fit the network's input.
     #[error(
         "model `{model}` takes samples of {expected:?} (channels, height, width), the data has {found:?}: choose a model made for samples of this shape"
@@ -20,7 +25,9 @@ pub enum TrainError {
         found: [usize; 3],
     },
     /// The data has other classes than the network.
-    #[error("model `{model}` tells {expected} classes apart, the data has {found}")]
+    #[error(
+        "model `{model}` tells {expected} classes apart, the data has {found}: choose the data that it was made for"
+    )]
     Classes {
         /// The network's name.
         model: String,

@@ -135,7 +135,10 @@ pub fn run(
     Ok(reports)
 }
 
-/// Whether samples of `data` are what `network` takes.
+/// Whether `data` is sound, and its samples are what `network` takes.
+///
+/// The fields of a set are public, so whoever learns from one or scores it holds it against itself
+/// here: a label without a class would be a panic later, and a NaN would spoil every weight.
 pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> {
     let description = &network.description;
     let model = description.name.clone();
@@ -150,7 +153,7 @@ pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> 
     if description.classes != found {
         return Err(TrainError::Classes { model, expected: description.classes, found });
     }
-    Ok(())
+    Ok(data.check()?)
 }
 
 struct Run<'a> {

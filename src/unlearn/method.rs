@@ -81,7 +81,7 @@ pub struct Outcome {
 /// masks.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], and if the method has no epochs: what learns nothing forgets nothing.
 pub fn forget(
     method: &Method,
     network: &Network,
@@ -103,6 +103,10 @@ pub fn forget(
         Method::FineTune(method) => (network.clone(), method.recipe(seed)),
         Method::L1Sparse(method) => (network.clone(), method.recipe(seed)),
     };
+    if recipe.epochs == 0 {
+        let found = recipe.epochs.to_string();
+        return Err(TrainError::Recipe { field: "epochs", found, expected: "1 or more" });
+    }
     recipe.augment = augment;
     let base = base.unwrap_or(network);
     let base = (recipe.l1.form == L1Form::TowardsBase).then_some(&base.values[..]);

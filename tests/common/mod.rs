@@ -3,6 +3,8 @@
 
 pub mod liar;
 pub mod model;
+pub mod network;
+pub mod program;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -110,6 +110,5 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         Seconds(seconds),
         report.display()
     );
-    out.result(&text, &value);
-    Ok(())
+    out.result(&text, &value)
 }
