@@ -20,25 +20,26 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The settings of l1-sparse and fine-tune were chosen on seed 0, which no table shows.
+# How Fashion-MNIST's random tenth is forgotten was chosen on seed 0, which no table shows; the
+# others are first guesses that were left as they were.
 SETTINGS = {
     "fashion": {
         "data": "fashion-mnist",
-        "train": ["--model", "cnn28", "--epochs", "10", "--schedule", "cosine"],
-        "prune": ["--sparsity", "0.95", "--epochs", "12", "--rate", "0.2"],
+        "train": ["--model", "cnn28", "--epochs", "8", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.95", "--epochs", "10", "--rate", "0.2"],
         "forget": {
-            "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
-            "random=0.1": ["--epochs", "8", "--rate", "0.1", "--schedule", "cosine"],
+            "class=0": ["--epochs", "3", "--rate", "0.2", "--schedule", "cosine"],
+            "random=0.1": ["--epochs", "5", "--rate", "0.2", "--schedule", "cosine"],
         },
         "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
     },
     "cifar": {
         "data": "cifar10",
-        "train": ["--model", "resnet20", "--epochs", "12", "--crop", "4", "--flip", "yes"],
+        "train": ["--model", "resnet20", "--epochs", "8", "--crop", "4", "--flip", "yes"],
         "prune": ["--sparsity", "0.95"],
         "forget": {
-            "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
-            "random=0.1": ["--epochs", "6", "--rate", "0.05", "--schedule", "cosine"],
+            "class=0": ["--epochs", "4", "--rate", "0.05", "--schedule", "cosine"],
+            "random=0.1": ["--epochs", "4", "--rate", "0.05", "--schedule", "cosine"],
         },
         "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
     },
@@ -49,33 +50,36 @@ METRICS = ["ua", "ra", "ta", "mia_efficacy"]
 class Runs:
     """The program, with results kept beside its files."""
 
-    def __init__(self, program, out, data):
-        self.program, self.out, self.data = program, out, data
+    def __init__(self, program, out, data, threads):
+        self.program, self.out, self.data, self.threads = program, out, data, threads
+
+    def call(self, command, *words):
+        """What the program prints as JSON."""
+        line = [self.program, command, "--data", self.data, *words, "--json"]
+        line += ["--threads", self.threads] if self.threads else []
+        done = subprocess.run([str(word) for word in line], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(str(word) for word in line)}\n{done.stderr}")
+        return done.stdout
 
     def run(self, name, command, *words):
         """Runs a command that writes NAME.esm, unless its result is there."""
         result = self.out / f"{name}.json"
         if not result.exists():
-            line = [self.program, command, "--data", self.data, "--out", self.out / f"{name}.esm"]
-            line = [str(word) for word in [*line, *words, "--json"]]
-            done = subprocess.run(line, capture_output=True, text=True)
-            if done.returncode != 0:
-                raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
-            result.write_text(done.stdout)
+            result.write_text(self.call(command, "--out", self.out / f"{name}.esm", *words))
         return json.loads(result.read_text())
 
     def measure(self, file, tag, scenario, seed):
         """UA, RA, TA and MIA-efficacy of a file on a scenario."""
         result = self.out / f"measured-{file}-{tag}.json"
         if not result.exists():
-            line = [self.program, "evaluate", "--model", self.out / f"{file}.esm", "--data", self.data]
-            line = [str(word) for word in [*line, "--scenario", scenario, "--seed", seed, "--json"]]
-            result.write_text(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+            words = ["--model", self.out / f"{file}.esm", "--scenario", scenario, "--seed", seed]
+            result.write_text(self.call("evaluate", *words))
         report = json.loads(result.read_text())["models"][0]["report"]
         return [report[metric]["value"] for metric in METRICS]
 
 
-def one_seed(runs, settings, seed, scenarios):
+def one_seed(runs, settings, seed, scenarios, methods):
     """All figures of one seed: {scenario: {row: [UA, RA, TA, MIA, gap, seconds]}} and accuracies."""
     base = runs.run(f"base-{seed}", "train", *settings["train"], "--seed", seed)
     model = ["--model", runs.out / f"base-{seed}.esm"]
@@ -87,11 +91,13 @@ def one_seed(runs, settings, seed, scenarios):
         start += ["--seed", seed, "--no-measure"]
         tuning = settings["forget"][scenario]
         l1 = ["--method", "l1-sparse", "--alpha", settings["alpha"][scenario]]
-        seconds = {
-            "retrain": runs.run(f"retrain-{tag}", "forget", *start, "--method", "retrain"),
-            "fine-tune": runs.run(f"fine-tune-{tag}", "forget", *start, *tuning, "--method", "fine-tune"),
-            "l1-sparse": runs.run(f"l1-sparse-{tag}", "forget", *start, *tuning, *l1),
+        words = {
+            "retrain": ["--method", "retrain"],
+            "fine-tune": [*tuning, "--method", "fine-tune"],
+            "l1-sparse": [*tuning, *l1],
         }
+        words = {name: words[name] for name in ["retrain", *methods]}
+        seconds = {name: runs.run(f"{name}-{tag}", "forget", *start, *words[name]) for name in words}
         files = {"before": f"sparse-{seed}"} | {name: f"{name}-{tag}" for name in seconds}
         measured = {name: runs.measure(file, tag, scenario, seed) for name, file in files.items()}
         figures[scenario] = {
@@ -121,13 +127,15 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for files and results")
     parser.add_argument("--seeds", default="1,2,3", help="comma-separated (default 1,2,3)")
     parser.add_argument("--scenarios", default="class=0,random=0.1")
+    parser.add_argument("--methods", default="fine-tune,l1-sparse", help="besides retrain")
+    parser.add_argument("--threads", type=int, help="of each command; no figure but time depends on it")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/unlearn")
     args = parser.parse_args()
     settings, seeds = SETTINGS[args.what], [int(seed) for seed in args.seeds.split(",")]
-    scenarios = args.scenarios.split(",")
+    scenarios, methods = args.scenarios.split(","), args.methods.split(",")
     args.out.mkdir(parents=True, exist_ok=True)
-    runs = Runs(args.program, args.out, settings["data"])
-    all_seeds = [one_seed(runs, settings, seed, scenarios) for seed in seeds]
+    runs = Runs(args.program, args.out, settings["data"], args.threads)
+    all_seeds = [one_seed(runs, settings, seed, scenarios, methods) for seed in seeds]
 
     accuracy = lambda index: [seed[index]["test_accuracy"]["value"] for seed in all_seeds]
     print(f"{settings['data']}, seeds {args.seeds}, mean ± sample standard deviation\n")
@@ -137,8 +145,9 @@ def main():
     print(f"file bytes dense {told([s[0]['file_bytes'] for s in all_seeds])}, "
           f"pruned {told([s[1]['file_bytes'] for s in all_seeds])}")
     for scenario in scenarios:
-        print(f"\n{scenario}\n\n| model | UA % | RA % | TA % | MIA % | avg gap | RTE s |\n|---|---|---|---|---|---|---|")
-        for name in ["before", "retrain", "fine-tune", "l1-sparse"]:
+        print(f"\n{scenario}\n\n| model | UA % | RA % | TA % | MIA % | avg gap | RTE s |")
+        print("|---|---|---|---|---|---|---|")
+        for name in ["before", "retrain", *methods]:
             cells = zip(*[seed[2][scenario][name] for seed in all_seeds])
             print(f"| {name} | {' | '.join(told(cell) for cell in cells)} |")
 
