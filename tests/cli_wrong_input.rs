@@ -49,7 +49,7 @@ fn a_model_that_is_missing_damaged_or_none_is_refused_by_name() {
     let wrong = [
         ("missing.esm", "`missing.esm`: it does not exist; check"),
         ("cut.esm", "cut.esm: preamble, offset 24"),
-        ("flipped.esm", "digest"),
+        ("flipped.esm", "the file was changed or damaged, get it again"),
         ("text.esm", "text.esm: preamble, offset 0: this is not an .esm file"),
         ("empty.esm", "empty.esm: preamble"),
         ("folder.esm", "`folder.esm` is not a file: it is a folder"),

@@ -37,6 +37,14 @@ pub enum FormatError {
         /// The version that this program reads.
         known: u16,
     },
+    /// A word beside the version, zero in every file that this program knows, is not.
+    #[error(
+        "preamble, offset 10: {found} where every file has 0; the file was changed or damaged, get it again"
+    )]
+    Reserved {
+        /// What is there.
+        found: u16,
+    },
     /// The file needs something that this program does not know.
     #[error(
         "preamble, offset 12: the file needs features {bits:#x}, which this program does not know; use a newer program"
@@ -57,7 +65,7 @@ pub enum FormatError {
     },
     /// The preamble or the directory was changed.
     #[error(
-        "preamble and directory, offset 0: digest {actual} differs from {claimed}, which offset 32 claims"
+        "preamble and directory, offset 0: digest {actual} differs from {claimed}, which offset 32 claims; the file was changed or damaged, get it again"
     )]
     HeaderDigest {
         /// The digest that the preamble claims.
@@ -67,7 +75,7 @@ pub enum FormatError {
     },
     /// A section was changed.
     #[error(
-        "section `{section}`, offset {offset}: digest {actual} differs from {claimed}, which the directory claims"
+        "section `{section}`, offset {offset}: digest {actual} differs from {claimed}, which the directory claims; the file was changed or damaged, get it again"
     )]
     SectionDigest {
         /// The section.
@@ -169,7 +177,7 @@ pub enum FormatError {
     },
     /// The bytes of a tensor were changed.
     #[error(
-        "tensor `{tensor}`, values at offset {offset}: digest {actual} differs from {claimed}, which the tensor table claims"
+        "tensor `{tensor}`, values at offset {offset}: digest {actual} differs from {claimed}, which the tensor table claims; the file was changed or damaged, get it again"
     )]
     TensorDigest {
         /// The tensor.

@@ -84,8 +84,11 @@ pub(crate) fn check(file: &[u8]) -> Result<Vec<Section>, FormatError> {
     let mut reader = Reader::new(file);
     reader.take(MAGIC.len()).map_err(short)?;
     let (version, reserved) = (reader.u16().map_err(short)?, reader.u16().map_err(short)?);
-    if (version, reserved) != (VERSION, 0) {
+    if version != VERSION {
         return Err(FormatError::Version { found: version, known: VERSION });
+    }
+    if reserved != 0 {
+        return Err(FormatError::Reserved { found: reserved });
     }
     let features = reader.u32().map_err(short)?;
     if features != 0 {
