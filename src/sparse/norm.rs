@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::blocked::{Blocked, LANES};
 use super::lanes::{Isa, Lanes, Task};
+use super::pointwise::Plane;
 
 /// What one channel's backward pass needs to know of its forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -118,30 +119,6 @@ impl Task for SumPlane<'_> {
     }
 }
 
-/// Writes the interior of one plane: `to = f(to, a, b)`.
-struct MapPlane<'a, F> {
-    a: (&'a [f32], Blocked),
-    b: (&'a [f32], Blocked),
-    to: (&'a mut [f32], Blocked),
-    f: F,
-}
-
-impl<F: Fn(f32, f32, f32) -> f32> Task for MapPlane<'_, F> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self) {
-        for row in 0..self.to.1.height {
-            let a = &self.a.0[self.a.1.interior(row)];
-            let b = &self.b.0[self.b.1.interior(row)];
-            let to = &mut self.to.0[self.to.1.interior(row)];
-            for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
-                *to = (self.f)(*to, *a, *b);
-            }
-        }
-    }
-}
-
 impl BatchNorm {
     /// The statistics of a batch: fills `saved`, and moves `running` = (mean, variance).
     pub fn statistics(
@@ -196,7 +173,7 @@ impl BatchNorm {
             let slope = saved[channel].inverse * affine.0[channel];
             let start = affine.1[channel] - saved[channel].mean * slope;
             let a = (x, self.input);
-            isa.run(MapPlane {
+            isa.run(Plane {
                 a,
                 b: a,
                 to: (y, self.output),
@@ -256,14 +233,9 @@ impl BatchNorm {
             let to = (&mut *dx, dx_places);
             if accumulate {
                 let f = |before, x, dy| before + (slope * dy + (x * tilt + start));
-                isa.run(MapPlane { a: x, b: dy, to, f });
+                isa.run(Plane { a: x, b: dy, to, f });
             } else {
-                isa.run(MapPlane {
-                    a: x,
-                    b: dy,
-                    to,
-                    f: |_, x, dy| slope * dy + (x * tilt + start),
-                });
+                isa.run(Plane { a: x, b: dy, to, f: |_, x, dy| slope * dy + (x * tilt + start) });
             }
             close_lanes(dx, dx_places, live);
         });
@@ -322,6 +294,6 @@ fn open_gradient<'a>(
     let flat = Blocked { channels: 1, halo: 0, ..y.1 };
     open.resize(flat.plane(), 0.0);
     let f = |_: f32, dy: f32, y: f32| if y > 0.0 { dy } else { 0.0 };
-    isa.run(MapPlane { a: dy, b: y, to: (&mut open[..], flat), f });
+    isa.run(Plane { a: dy, b: y, to: (&mut open[..], flat), f });
     (open, flat)
 }

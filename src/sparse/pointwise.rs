@@ -19,11 +19,12 @@ fn each_place(
     });
 }
 
-struct Plane<'a, F> {
-    a: (&'a [f32], Blocked),
-    b: (&'a [f32], Blocked),
-    to: (&'a mut [f32], Blocked),
-    f: F,
+/// Writes the interior of one plane: `to = f(to, a, b)`.
+pub(super) struct Plane<'a, F> {
+    pub a: (&'a [f32], Blocked),
+    pub b: (&'a [f32], Blocked),
+    pub to: (&'a mut [f32], Blocked),
+    pub f: F,
 }
 
 impl<F: Fn(f32, f32, f32) -> f32> Task for Plane<'_, F> {
