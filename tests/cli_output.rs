@@ -54,14 +54,15 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     let forget = json(home.path(), words);
     same_keys(
         &forget,
-        "command file id data scenario seed method plan forget_samples retain_samples \
-         test_samples dropped_weights rte_seconds models epochs",
+        "command file id data model parent file_bytes scenario seed method plan forget_samples \
+         retain_samples test_samples dropped_weights rte_seconds models epochs warnings",
     );
     let words = "evaluate --model f.esm --data made --scenario subject=p11 --retrained p.esm";
     let evaluate = json(home.path(), words);
     same_keys(
         &evaluate,
-        "command data scenario seed forget_samples retain_samples test_samples attack models",
+        "command data scenario seed forget_samples retain_samples test_samples attack models \
+         warnings",
     );
     for model in [&forget["models"][1], &evaluate["models"][0]] {
         same_keys(

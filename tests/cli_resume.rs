@@ -142,7 +142,7 @@ fn resuming_another_run_or_none_is_refused() {
         (TRAIN.replace("--epochs 4", "--epochs 5"), "with recipe"),
         (format!("{TRAIN} --seed 2"), "with recipe"),
         (TRAIN.replace("data made", "data made:2"), "with data"),
-        (format!("{TRAIN} --without subject=p01"), "with data"),
+        (format!("{TRAIN} --without subject=p01"), "made with --without"),
         (TRAIN.replace("model cnn16", "model mlp.toml"), "with model cnn16"),
     ];
     // A multilayer perceptron that takes the same samples.

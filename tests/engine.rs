@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use pytorch::{DECAY, GAMMA, MOMENTUM, RATE, STEPS, Tiny, assert_gradients, assert_near, largest};
 use unlearn::base::rng::Stream;
 use unlearn::model::{Description, Engine, Mode, Network, ParamKind, Reference, builtin};
-use unlearn::sparse::{Isa, L1, Mask, Step, update};
+use unlearn::sparse::{Blocked, ConvPlan, ConvShape, Isa, L1, Mask, Step, update};
 
 fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -274,6 +274,32 @@ fn convolutions_of_every_shape_agree_with_candles_autograd() {
             }
         }
     }
+}
+
+/// A batch norm that reads the sample beside a convolution: the sample's gradient has two writers,
+/// and the one that runs last must still find its place.
+#[test]
+fn a_batch_norm_on_the_sample_agrees_with_candles_autograd() {
+    let text = "name = \"twice\"\nsummary = \"two readers of the sample\"\n\
+         [input]\nshape = [3, 8, 8]\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n\
+         [[op]]\nname = \"a\"\nkind = \"conv\"\nfilters = 3\nkernel = 3\npadding = 1\n\
+         [[op]]\nname = \"r\"\nkind = \"conv\"\nfilters = 3\nkernel = 3\npadding = 1\n\
+         [[op]]\nname = \"b\"\nkind = \"batch-norm\"\nfrom = \"input\"\n\
+         [[op]]\nname = \"sum\"\nkind = \"add\"\nfrom = [\"r\", \"b\"]\n\
+         [[op]]\nname = \"fc\"\nkind = \"linear\"\noutputs = \"classes\"\n";
+    let twice = Arc::new(Description::parse(text, "twice.toml", 5).unwrap());
+    compare(&twice, 6, true, Mode::Train, Isa::best());
+    compare(&twice, 18, false, Mode::Frozen, Isa::best());
+}
+
+/// Sizes whose product wraps would let a kernel read where nothing is.
+#[test]
+#[should_panic(expected = "a block exceeds 32 bits")]
+fn a_geometry_too_large_for_its_offsets_is_refused() {
+    let one = |width| Blocked { channels: 1, height: 1, width, halo: 0 };
+    let (kernel, padding) = ([1, 1], [0, 0]);
+    let shape = ConvShape { filters: 1, kernel, stride: 1 << 57, padding, groups: 1 };
+    ConvPlan::new(shape, &Mask::full(1), one((1 << 60) + 1), one(9), one(9), None);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn methods() -> Vec<Method> {
 
 fn forgotten(method: &Method, network: &Network, retain: &Dataset) -> Outcome {
     let augment = Augment::default();
-    forget(method, network, None, retain, augment, 1, Isa::best(), &mut Quiet).unwrap()
+    forget(method, network, Some(network), retain, augment, 1, Isa::best(), &mut Quiet).unwrap()
 }
 
 fn without_p01() -> (Dataset, Sets) {

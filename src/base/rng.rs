@@ -1,10 +1,11 @@
-//! Seeded random streams: the same seed and name give the same numbers, on every machine.
+//! Seeded random streams: the same seed and name give the same numbers.
 //!
 //! Every use of chance has a stream of its own, named after what it is for
 //! (`Stream::new(seed, "augment/epoch-3")`), so that adding a draw in one place moves no other.
 //! ChaCha8 gives the words; its output is fixed by its specification. The distributions are our
 //! own few lines, because those of a general crate may change between versions, and a changed
-//! draw is a changed model.
+//! draw is a changed model. Whole and uniform numbers are the same on every machine; normal ones pass
+//! through the platform's logarithm and cosine, whose last bit may differ between systems.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::past::{self, Past};
 use super::setting::{self, Common, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
@@ -16,7 +17,7 @@ use crate::sparse::Isa;
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's."
+    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
     /// The model file
@@ -31,12 +32,15 @@ pub(super) struct Args {
     /// A retrained model, to tell the gap to
     #[arg(long, value_name = "FILE")]
     retrained: Option<PathBuf>,
-    /// Shadow sets as the released code draws them: the first retained samples
+    /// Attack as the paper's released code does: the first retained samples for members, no draw
     #[arg(long)]
     compat: bool,
-    /// Seed of scenario and attack
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// Seed of scenario and attack [default: the one with which MODEL forgot it, else 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Take data that MODEL did not learn from
+    #[arg(long)]
+    other_data: bool,
     #[command(flatten)]
     pub common: Common,
 }
@@ -45,21 +49,65 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
     let data = setting::open_data(&args.data)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
-    let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
-    let attack = if args.compat { Attack::released() } else { Attack::paper(args.seed) };
+    past::same_data(&model, &args.model, &data, args.other_data)?;
+    let past = Past::of(&model.facts);
+    let seed = args.seed.or(past.seed_of(&args.scenario)).unwrap_or(1);
+    let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, seed)?;
+    past.narrow(&mut sets, &data)?;
+    let attack = if args.compat { Attack::released() } else { Attack::paper(seed) };
     let isa = setting::isa();
     let mut rows =
         vec![Row::new("model", &args.model, judge(&model, &data, &sets, attack, None, isa)?)];
     if let (Some(path), Some(artifact)) = (&args.retrained, &retrained) {
         rows.push(Row::new("retrained", path, judge(artifact, &data, &sets, attack, None, isa)?));
     }
-    let (text, figures) = present(&rows, retrained.is_some());
+    let (table, figures) = present(&rows, retrained.is_some());
+    let yardstick = args.retrained.as_deref().zip(retrained.as_ref());
+    let warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
+    let text = format!(
+        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{}",
+        args.model.display(),
+        data.name,
+        args.scenario,
+        if args.compat { ", attacked as the released code does" } else { "" },
+        sets.forget.len(),
+        sets.retain.len(),
+        sets.test.len(),
+        notes(&warnings)
+    );
     let value = json!({
-        "command": "evaluate", "data": data.name, "scenario": args.scenario, "seed": args.seed,
+        "command": "evaluate", "data": data.name, "scenario": args.scenario, "seed": seed,
         "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
-        "test_samples": sets.test.len(), "attack": attack, "models": figures,
+        "test_samples": sets.test.len(), "attack": attack, "models": figures, "warnings": warnings,
     });
     out.result(&text, &value)
+}
+
+/// Why the files may not fit the question that is asked.
+pub(super) fn mismatches(
+    scenario: &str,
+    seed: u64,
+    model: Option<(&Path, &Artifact)>,
+    retrained: Option<(&Path, &Artifact)>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for ((path, artifact), yardstick) in
+        model.map(|m| (m, false)).into_iter().chain(retrained.map(|r| (r, true)))
+    {
+        let past = Past::of(&artifact.facts);
+        let path = path.display();
+        if past.is_empty() && yardstick {
+            warnings.push(format!("{path} was not trained without these samples: the gap is to a model that knows them"));
+        } else if !past.is_empty() && !past.holds(scenario, seed) {
+            warnings.push(format!("{path} forgot {}, not {scenario} (seed {seed})", past.told()));
+        }
+    }
+    warnings
+}
+
+/// Warnings as lines.
+pub(super) fn notes(warnings: &[String]) -> String {
+    warnings.iter().map(|warning| format!("note: {warning}\n")).collect()
 }
 
 /// A file with its figures.
@@ -79,6 +127,11 @@ pub(super) fn judge(
     seconds: Option<f64>,
     isa: Isa,
 ) -> Result<Judged, Fault> {
+    if super::watch::stopped() {
+        return Err(Fault::Interrupted(
+            "stopped before everything was measured; files that were written stay".into(),
+        ));
+    }
     let measured = measure(&artifact.network, data, sets, attack, seconds, isa)?;
     let (bytes, sparsity) = (artifact.bytes, artifact.network.sparsity());
     Ok(Judged { measured, bytes, sparsity, id: artifact.id.to_string() })
@@ -108,7 +161,10 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
         let report = &measured.report;
         let gap = retrained.map(|retrained| report.gap(retrained));
         let percent = |metric: &Option<Metric>| {
-            metric.as_ref().map_or("-".into(), |metric| format!("{:.2}", metric.value))
+            let half = |[low, high]: [f64; 2]| format!(" ±{:.1}", (high - low) / 2.0);
+            metric.as_ref().map_or("-".into(), |metric| {
+                format!("{:.1}{}", metric.value, metric.interval95.map_or(String::new(), half))
+            })
         };
         let average = gap.as_ref().and_then(|gap| gap.average);
         table.row(vec![
@@ -117,7 +173,7 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
             percent(&report.ra),
             percent(&report.ta),
             percent(&report.mia_efficacy),
-            average.map_or("-".into(), |average| format!("{average:.2}")),
+            average.map_or("-".into(), |average| format!("{average:.1}")),
             report.rte.as_ref().map_or("-".into(), |rte| Seconds(rte.value).to_string()),
             format!("{:.2} %", 100.0 * sparsity),
             Bytes(*bytes).to_string(),
@@ -134,8 +190,8 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
     let attack = rows.iter().map(|row| row.judged.measured.membership.shadow_accuracy);
     let attack = attack.fold(0.0, f64::max);
     let note = format!(
-        "UA, RA, TA, MIA: none is better when higher, the aim is a model that never knew the samples.\n\
-         The attack behind MIA tells its own shadow members apart in at most {:.1} % of cases (50 % is a coin).\n",
+        "None is better when higher: the aim is a model that never knew the samples. ± is half the 95 % interval.\n\
+         The attack behind MIA is right on at most {:.1} % of the samples it learnt from (a coin: 50 %).\n",
         100.0 * attack
     );
     (format!("{table}{note}"), json!(list))

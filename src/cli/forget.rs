@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::evaluate::{Row, judge, present};
+use super::evaluate::{Row, judge, mismatches, notes, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
+use super::past::{self, Past};
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Bar;
 use crate::base::units::Seconds;
@@ -34,7 +35,7 @@ enum FormArg {
     Subgradient,
     /// Weights become exactly 0 and leave the file
     Proximal,
-    /// Weights return exactly to those of MODEL
+    /// Weights return exactly to those of --base
     TowardsBase,
 }
 
@@ -51,7 +52,7 @@ enum StrengthArg {
 /// Make a network forget, and measure what it forgot on the file that was written.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE\n\nDefaults of fine-tune and l1-sparse: 10 epochs, batch 128, rate 0.01, momentum 0.9, decay 0.0005,\nconstant; the penalty: alpha 0.0001, subgradient, decaying, all weights. retrain takes MODEL's recipe.\nWhat MODEL had forgotten before stays forgotten."
 )]
 pub(super) struct Args {
     /// The model file that knows too much
@@ -70,7 +71,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Strength of the l1 penalty [default: 0.0001]
-    #[arg(long, value_name = "ALPHA")]
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     alpha: Option<f32>,
     /// What the penalty does to a weight
     #[arg(long, value_enum)]
@@ -78,7 +79,7 @@ pub(super) struct Args {
     /// Its strength over the epochs
     #[arg(long, value_enum)]
     strength: Option<StrengthArg>,
-    /// Model whose weights `towards-base` returns to; it has MODEL's masks [default: MODEL]
+    /// Model whose weights `towards-base` returns to: it never knew the samples, and has MODEL's masks
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
     /// Penalise only weights that pruning may remove, not biases and batch norms
@@ -96,6 +97,9 @@ pub(super) struct Args {
     /// Seed of scenario, order and augmentation
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Take data that MODEL did not learn from
+    #[arg(long)]
+    other_data: bool,
     /// Element type of weights in the file
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     dtype: DtypeArg,
@@ -108,7 +112,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
     let data = setting::open_data(&args.data)?;
-    let sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
+    past::same_data(&model, &args.model, &data, args.other_data)?;
+    past::not_itself(&args.model, &args.out)?;
+    let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
+    let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
+    // What the model had forgotten before must not be taught again.
+    Past::of(&model.facts).narrow(&mut sets, &data)?;
     let original = learn::recipe_of(&model.facts, &args.model).ok();
     let method = args.method(&model, original.as_ref())?;
     let augment = args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
@@ -137,25 +146,43 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         rows.push(Row::new("before", &args.model, judge(&model, None)?));
         rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
     }
-    if let Some(path) = &args.retrained {
-        rows.push(Row::new("retrained", path, judge(&setting::open_model(path)?, None)?));
+    if let (Some(path), Some(artifact)) = (&args.retrained, &retrained) {
+        rows.push(Row::new("retrained", path, judge(artifact, None)?));
     }
-    let (table, figures) = present(&rows, args.retrained.is_some());
+    let (table, figures) = present(&rows, retrained.is_some());
+    let warnings = mismatches(
+        &args.scenario,
+        args.seed,
+        None,
+        args.retrained.as_deref().zip(retrained.as_ref()),
+    );
     let [forgotten, kept, tested] = [sets.forget.len(), sets.retain.len(), sets.test.len()];
     let text = format!(
-        "{} forgot {} ({forgotten} of {} samples) in {}; {} weights became 0 and left\n{table}",
+        "{} forgot {} (seed {}) of {} in {}{}\n\n{table}{}",
         args.out.display(),
         args.scenario,
-        data.train.len(),
+        args.seed,
+        data.name,
         Seconds(outcome.seconds),
-        outcome.dropped
+        match outcome.dropped {
+            0 => String::new(),
+            gone => format!("; {gone} weights became 0 and left"),
+        },
+        notes(&warnings)
+    );
+    let text = text.replacen(
+        "\n\n",
+        &format!("\n{forgotten} samples to forget, {kept} kept, {tested} to test on\n\n"),
+        1,
     );
     let value = json!({
         "command": "forget", "file": setting::told(&args.out), "id": artifact.id.to_string(), "data": data.name,
-        "scenario": args.scenario, "seed": args.seed, "method": method, "plan": learn::plan(isa),
+        "model": setting::told(&args.model), "parent": model.id.to_string(),
+        "file_bytes": artifact.bytes, "scenario": args.scenario, "seed": args.seed,
+        "method": setting::plain(&method), "plan": learn::plan(isa),
         "forget_samples": forgotten, "retain_samples": kept, "test_samples": tested,
         "dropped_weights": outcome.dropped, "rte_seconds": outcome.seconds, "models": figures,
-        "epochs": outcome.epochs,
+        "epochs": setting::plain(&outcome.epochs), "warnings": warnings,
     });
     out.result(&text, &value)
 }
@@ -164,9 +191,8 @@ impl Args {
     /// What the new file says of its making: the model's facts, and what happened since.
     fn facts(&self, model: &Artifact, method: &Method, sets: &Sets) -> Facts {
         let method = serde_json::to_string(method).unwrap_or_default();
-        model
-            .facts
-            .clone()
+        let past = Past::of(&model.facts).and(Some(&self.scenario), self.seed);
+        past.state(model.facts.clone())
             .with("made_by", format!("unlearn {} forget", env!("CARGO_PKG_VERSION")))
             .with("parent", model.id.to_string())
             .with("scenario", self.scenario.clone())
@@ -179,7 +205,15 @@ impl Args {
 
     /// The network to return to, if one was given.
     fn base_network(&self, model: &Artifact) -> Result<Option<Network>, Fault> {
-        let Some(path) = &self.base else { return Ok(None) };
+        let Some(path) = &self.base else {
+            return match self.form {
+                Some(FormArg::TowardsBase) => Err(Fault::Usage(
+                    "--form towards-base needs --base FILE, a model that never knew the samples"
+                        .into(),
+                )),
+                _ => Ok(None),
+            };
+        };
         if self.form != Some(FormArg::TowardsBase) {
             return Err(Fault::Usage("--base belongs to --form towards-base".into()));
         }
@@ -206,6 +240,12 @@ impl Args {
         {
             return Err(Fault::Usage("--alpha, --form, --strength, --free-epochs and --prunable-only belong to --method l1-sparse".into()));
         }
+        let epochs = self.recipe.epochs.unwrap_or(FineTune::default().epochs);
+        if self.free_epochs.is_some_and(|free| free >= epochs) {
+            return Err(Fault::Usage(format!(
+                "--free-epochs leaves no epoch of {epochs} under the penalty: give fewer, or --method fine-tune"
+            )));
+        }
         let tuning = FineTune {
             epochs: self.recipe.epochs.unwrap_or(FineTune::default().epochs),
             rate: self.recipe.rate.unwrap_or(FineTune::default().rate),
@@ -229,7 +269,10 @@ impl Args {
                 let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
                 let start =
                     Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed));
-                Method::Retrain(Retrain { epochs, rate, schedule, batch, momentum, decay, start })
+                let order = original.seed;
+                let retrain =
+                    Retrain { epochs, rate, schedule, batch, momentum, decay, start, order };
+                Method::Retrain(retrain)
             }
         })
     }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::base::hash::Digest;
+
 use super::fault::Fault;
 use super::watch::{Bar, Checkpoint};
 use crate::data::{Augment, Dataset, Splits};
@@ -37,7 +39,7 @@ impl From<ScheduleArg> for Schedule {
 
 /// How to learn. What is not given keeps the command's default.
 #[derive(Args, Debug, Clone, Default)]
-#[command(next_help_heading = "How to learn")]
+#[command(next_help_heading = "How to learn", allow_negative_numbers = true)]
 pub(super) struct RecipeArgs {
     /// Passes over the samples
     #[arg(long, value_name = "N")]
@@ -132,13 +134,19 @@ fn interrupted(epoch: usize, epochs: usize, kept: Option<&Path>) -> Fault {
     Fault::Interrupted(format!("stopped after {epoch} of {epochs} whole epochs: {kept}"))
 }
 
-/// Facts that every file of this program states.
-pub(super) fn facts(made_by: &str, data: &Splits, recipe: &Recipe, isa: Isa) -> Facts {
+/// Facts that every file of this program states. `digest` is of the whole training set.
+pub(super) fn facts(
+    made_by: &str,
+    data: &Splits,
+    digest: Digest,
+    recipe: &Recipe,
+    isa: Isa,
+) -> Facts {
     let recipe_text = serde_json::to_string(recipe).unwrap_or_default();
     Facts::new(Provenance::Undeclared)
         .with("made_by", format!("unlearn {} {made_by}", env!("CARGO_PKG_VERSION")))
         .with("data", data.name.clone())
-        .with("data_digest", data.train.digest().to_string())
+        .with("data_digest", digest.to_string())
         .with("seed", recipe.seed.to_string())
         .with("recipe", recipe_text)
         .with("plan", plan(isa))
@@ -181,15 +189,6 @@ pub(super) fn test_accuracy(network: &Network, data: &Splits, isa: Isa) -> Resul
 pub(super) fn told(metric: &Metric) -> String {
     let [low, high] = metric.interval95.unwrap_or([f64::NAN; 2]);
     format!("{:.2} % (95 % interval {low:.2} to {high:.2})", metric.value)
-}
-
-/// Takes out of the training set what a scenario forgets.
-pub(super) fn without(data: &mut Splits, scenario: Option<&str>, seed: u64) -> Result<(), Fault> {
-    if let Some(scenario) = scenario {
-        let kept = super::setting::scenario(scenario)?.forget_indices(&data.train, seed)?.retain;
-        data.train = data.train.subset(&kept);
-    }
-    Ok(())
 }
 
 /// Where a run keeps its checkpoint.

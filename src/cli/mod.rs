@@ -13,6 +13,7 @@ mod forget;
 mod inspect;
 mod learn;
 mod methods;
+mod past;
 mod prune;
 pub mod report;
 mod setting;

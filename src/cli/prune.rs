@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::fault::Fault;
 use super::learn::{self, Job, RecipeArgs};
+use super::past::{self, Past};
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
@@ -56,7 +57,7 @@ impl From<AllocationArg> for Allocation {
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise."
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
     /// The trained model file
@@ -83,9 +84,12 @@ pub(super) struct Args {
     /// Seed of a random choice, order and augmentation [default: the model's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Train on what a scenario retains
+    /// Train on what a scenario retains, besides what MODEL had forgotten
     #[arg(long, value_name = "SCENARIO")]
     without: Option<String>,
+    /// Take data that MODEL did not learn from
+    #[arg(long)]
+    other_data: bool,
     /// Element type of weights in the file
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     dtype: DtypeArg,
@@ -103,7 +107,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let recipe = args.recipe.over(recipe);
     recipe.check()?;
     setting::check_output(&args.out)?;
-    learn::without(&mut data, args.without.as_deref(), recipe.seed)?;
+    past::same_data(&model, &args.model, &data, args.other_data)?;
+    past::not_itself(&args.model, &args.out)?;
+    let digest = data.train.digest();
+    // What the model had forgotten stays forgotten.
+    let past = Past::of(&model.facts).and(args.without.as_deref(), recipe.seed);
+    past.leave(&mut data)?;
     let (allocation, criterion) = (Allocation::from(args.allocation), Criterion::from(args.method));
     let masks = masks(&model.network, args.sparsity, allocation, criterion, recipe.seed)?;
     let (network, epoch, rewound) = start(args, &model, masks)?;
@@ -118,7 +127,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let job = Job { what: "prune", data: &data.train, recipe: &recipe, isa, checkpoint: None };
     let reports = job.run(&mut state)?;
     let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
-    let facts = learn::facts("prune", &data, &recipe, isa)
+    let facts = past
+        .state(learn::facts("prune", &data, digest, &recipe, isa))
         .with("init_seed", seed)
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
@@ -169,8 +179,8 @@ impl Pruned<'_> {
             "command": "prune", "file": setting::told(&args.out), "id": after.id.to_string(), "file_bytes": after.bytes,
             "parent": before.id.to_string(), "parent_bytes": before.bytes, "data": data.name,
             "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
-            "allocation": allocation, "rewind": rewound, "recipe": recipe, "plan": learn::plan(isa),
-            "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": reports,
+            "allocation": allocation, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(isa),
+            "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": setting::plain(reports),
         });
         out.result(&text, &value)
     }

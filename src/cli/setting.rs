@@ -183,6 +183,12 @@ fn unwritable(error: DiskError, folder: &Path) -> DiskError {
     }
 }
 
+/// A value as JSON. By way of its text, so that an `f32` of 0.1 is told as 0.1.
+pub(super) fn plain(value: &impl serde::Serialize) -> Value {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 /// A path as JSON tells it. `json!` panics on a path that is not UTF-8.
 pub(super) fn told(path: &Path) -> String {
     path.display().to_string()

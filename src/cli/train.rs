@@ -6,8 +6,10 @@ use serde_json::json;
 
 use super::fault::Fault;
 use super::learn::{self, Job, RecipeArgs};
+use super::past::Past;
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
+use crate::base::hash::Digest;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
 use crate::format::Facts;
@@ -19,7 +21,7 @@ use crate::train::{EpochReport, Recipe, State};
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`."
+    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no\ncrops, no flips.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
     /// A compiled-in network (mlp, cnn16, cnn28, resnet20, resnet18, vgg16-bn) or a TOML file
@@ -60,21 +62,21 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     }
     let mut data = setting::open_data(&args.data)?;
     let description = setting::describe(&args.model, data.train.classes.len())?;
-    learn::without(&mut data, args.without.as_deref(), args.seed)?;
+    let digest = data.train.digest();
+    let past = Past::default().and(args.without.as_deref(), args.seed);
+    past.leave(&mut data)?;
     setting::check_output(&args.out)?;
     let (state, isa) = if args.resume {
-        resumed(args, &description, &data, &recipe, out)?
+        resumed(args, &description, (digest, &past), &recipe, out)?
     } else {
         (None, setting::isa())
     };
     let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
-    let mut facts = learn::facts("train", &data, &recipe, isa);
-    if let Some(without) = &args.without {
-        facts = facts.with("without", without.clone());
-    }
+    let facts = past.state(learn::facts("train", &data, digest, &recipe, isa));
     let classes = data.train.classes.clone();
     let early = setting::beside(&args.out, "rewind");
-    if state.epoch == 0 && args.rewind_epoch == 0 {
+    let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
+    if state.epoch == 0 && rewind_epoch == 0 {
         let facts = facts.clone().with("epoch", "0");
         save(&state, &classes, &facts, DtypeArg::F32, &early)?;
     }
@@ -82,7 +84,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         path: learn::checkpoint_path(&args.out),
         classes: classes.clone(),
         facts: facts.clone(),
-        rewind: Some((args.rewind_epoch, early)),
+        rewind: Some((rewind_epoch, early)),
     };
     let job = Job {
         what: "train",
@@ -138,8 +140,8 @@ fn tell(
     );
     let value = json!({
         "command": "train", "file": setting::told(&args.out), "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
-        "model": model, "data": data.name, "seed": args.seed, "recipe": recipe,
-        "plan": learn::plan(isa), "test_accuracy": test, "seconds": seconds, "epochs": reports,
+        "model": model, "data": data.name, "seed": args.seed, "recipe": setting::plain(recipe),
+        "plan": learn::plan(isa), "test_accuracy": test, "seconds": seconds, "epochs": setting::plain(&reports),
     });
     out.result(&text, &value)
 }
@@ -149,7 +151,7 @@ fn tell(
 fn resumed(
     args: &Args,
     description: &Description,
-    data: &Splits,
+    (digest, past): (Digest, &Past),
     recipe: &Recipe,
     out: &Out,
 ) -> Result<(Option<State>, Isa), Fault> {
@@ -173,10 +175,14 @@ fn resumed(
         let now = if same { "another of that name" } else { &description.name };
         return Err(differs("model", &found.name, now));
     }
-    let digest = data.train.digest().to_string();
+    let digest = digest.to_string();
     let then = artifact.facts.get("data_digest").unwrap_or("unknown");
     if then != digest {
         return Err(differs("data", then, &digest));
+    }
+    let then = Past::of(&artifact.facts);
+    if then != *past {
+        return Err(differs("--without", &then.told(), &past.told()));
     }
     let (then, now) = (
         artifact.facts.get("recipe").unwrap_or("unknown"),

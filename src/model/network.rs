@@ -80,7 +80,8 @@ impl Network {
     /// A dense network with fresh weights.
     ///
     /// Weights are normal with variance `2 / fan_in` (He et al. 2015), biases uniform within
-    /// `1 / sqrt(fan_in)`, scales 1, shifts 0, as the reference code and PyTorch do. Each tensor has
+    /// `1 / sqrt(fan_in)`, scales 1, shifts 0. The paper's ResNet-18 draws convolutions by fan-out and
+    /// its head as PyTorch does; its ResNet-20 draws as here. Each tensor has
     /// a stream of its own, `init/<name>`, so the same seed gives the same weights whatever else
     /// the network holds.
     pub fn new(description: Arc<Description>, seed: u64) -> Self {

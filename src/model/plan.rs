@@ -91,8 +91,9 @@ impl Plan {
         shapes.plan(network, batch, mode)
     }
 
-    /// Bytes of activations, their gradients, indices and weights in use: the peak of a run over
-    /// this plan, besides the data set.
+    /// Bytes of activations, their gradients, indices, weights, weight gradients and momentum of a
+    /// run over this plan. Not counted: the data set, the state kept to undo an interrupted epoch,
+    /// and the copy of one layer's weights in the order of the input gradient.
     pub fn peak_bytes(&self, network: &Network) -> u64 {
         let copies = if self.mode == Mode::Evaluate { 1 } else { 3 };
         let indices: usize = self
@@ -315,7 +316,8 @@ impl<'a> Draft<'a> {
                 // sample.
                 if training && matches!(op, Op::BatchNorm { .. }) && gradients[input].is_none() {
                     let geometry = Blocked::new(self.shape(input), 0);
-                    let (from, to) = (backward(step), backward(step));
+                    // Every reader adds to it, and the first reader runs backward last.
+                    let (from, to) = (backward(step), backward(0));
                     gradients[input] = Some(Life { of: Of::Gradient(input), geometry, from, to });
                 }
                 let to = if needs_input { backward(step) } else { step + 1 };

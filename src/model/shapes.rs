@@ -7,6 +7,9 @@ use super::fault::DescribeFault;
 pub const MAX_CHANNELS: usize = 65_536;
 /// The most values that one operation may give for one sample.
 pub const MAX_VALUES: u64 = 1 << 26;
+/// The most values that a convolution may read or give for one sample, with the rim that its kernel
+/// needs around each plane.
+pub const MAX_RIMMED: u64 = (1 << 28) - 1;
 /// The most weights that one operation may have.
 pub const MAX_WEIGHTS: u64 = 1 << 30;
 
@@ -36,6 +39,15 @@ pub(super) fn infer(name: &str, op: &Op, inputs: &[Shape]) -> Result<Shape, Desc
         }
     };
     within(name, "output values a sample", shape.map(|side| side as u128), MAX_VALUES)?;
+    if let Op::Conv { kernel, .. } = *op {
+        // The engine keeps sixteen samples side by side, with a rim of zeros as wide as a kernel
+        // around each plane, and counts places in 32 bits.
+        let rim = 2 * kernel[0].max(kernel[1]) as u128;
+        for [channels, height, width] in [inputs[0], shape] {
+            let sides = [channels as u128, height as u128 + rim, width as u128 + rim];
+            within(name, "values a sample with its rim", sides, MAX_RIMMED)?;
+        }
+    }
     if let Some(weights) = weight_shape(op, inputs[0]) {
         within(name, "weights", weights.iter().map(|&side| side as u128), MAX_WEIGHTS)?;
     }

@@ -24,6 +24,16 @@ impl Blocked {
         Self { channels, height, width, halo }
     }
 
+    /// Whether a block has at most `u32::MAX` values, so that no size of it can overflow.
+    pub fn fits(&self) -> bool {
+        let side = |side: usize| self.halo.checked_mul(2)?.checked_add(side);
+        let values = || {
+            let plane = side(self.height)?.checked_mul(side(self.width)?)?.checked_mul(LANES)?;
+            plane.checked_mul(self.channels)
+        };
+        values().is_some_and(|values| u32::try_from(values).is_ok())
+    }
+
     /// Values from one row to the next.
     pub fn row(&self) -> usize {
         (self.width + 2 * self.halo) * LANES

@@ -105,13 +105,18 @@ impl ConvPlan {
         dout: Blocked,
         dinput: Option<Blocked>,
     ) -> Self {
+        let all = [Some(input), Some(output), Some(dout), dinput];
+        assert!(all.iter().flatten().all(Blocked::fits), "a block exceeds 32 bits");
         let size = [input.channels, input.height, input.width];
+        let whole = input.height.max(input.width) + 2 * input.halo;
+        assert!((1..=whole).contains(&shape.stride), "the stride is no step within the input");
+        let as_input = |d: &Blocked| [d.channels, d.height, d.width] == size;
+        assert!(dinput.as_ref().is_none_or(as_input), "the input's gradient has its shape");
         let [height, width] = shape.output(size);
         assert_eq!([output.channels, output.height, output.width], [shape.filters, height, width]);
         assert_eq!([dout.channels, dout.height, dout.width], [shape.filters, height, width]);
         assert_eq!(mask.len(), shape.weights(input.channels), "the mask is another layer's");
         assert!(input.halo >= shape.input_halo(), "the input's halo is too small");
-        assert!(u32::try_from(input.block().max(dout.block())).is_ok(), "a block exceeds 32 bits");
         let taps = taps(&shape, mask, input.channels);
         let forward = forward_sweep(&shape, &taps, input, output);
         let (mut sweeps, mut order) = (Vec::new(), Vec::new());

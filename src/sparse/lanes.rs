@@ -2,7 +2,7 @@
 //!
 //! The kernels are written once, over [`Lanes`], and compiled once for each instruction set; the
 //! best one that the processor has is picked when the program starts. [`Isa`] is part of a plan:
-//! results are bit-equal for equal instruction sets, and differ in the last places between them,
+//! results are bit-equal for equal instruction sets of one system, and differ in the last places between them,
 //! because a fused multiply-add rounds once where the portable one rounds twice.
 //!
 //! `unsafe` is allowed here: calling a function compiled for an instruction set is sound only on a

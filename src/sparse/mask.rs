@@ -62,7 +62,7 @@ impl Mask {
         if let Some(&position) = positions.last().filter(|&&p| p as usize >= len) {
             return Err(MaskError::Outside { position, len });
         }
-        Ok(Self { len, positions: Some(positions) })
+        Ok(Self::of(len, positions))
     }
 
     /// The mask in which position `p` exists if `keep(p)`.
@@ -73,7 +73,12 @@ impl Mask {
         let end = u32::try_from(len);
         assert!(end.is_ok(), "a tensor of {len} weights exceeds 32-bit positions");
         let positions = (0..end.unwrap_or(0)).filter(|&p| keep(p as usize)).collect();
-        Self { len, positions: Some(positions) }
+        Self::of(len, positions)
+    }
+
+    /// A mask of checked positions: that all exist has one spelling.
+    fn of(len: usize, positions: Vec<u32>) -> Self {
+        Self { len, positions: (positions.len() < len).then_some(positions) }
     }
 
     /// Weights in the tensor, existing or not.
@@ -105,13 +110,15 @@ impl Mask {
     /// Keeps only what is at `kept`, indices into the existing weights (not positions), ascending.
     ///
     /// # Panics
-    /// If an index is not below `existing()`.
+    /// If an index is not below `existing()`, or they do not ascend.
     pub fn narrow(&self, kept: &[usize]) -> Self {
+        assert!(kept.windows(2).all(|pair| pair[0] < pair[1]), "indices ascend");
+        assert!(kept.last().is_none_or(|&last| last < self.existing()), "an index beyond the mask");
         let positions = match &self.positions {
             Some(positions) => kept.iter().map(|&k| positions[k]).collect(),
             None => kept.iter().map(|&k| k as u32).collect(),
         };
-        Self { len: self.len, positions: Some(positions) }
+        Self::of(self.len, positions)
     }
 
     /// The packed `values` laid out dense, zero where no weight exists.

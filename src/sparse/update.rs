@@ -4,10 +4,12 @@
 //! g = gradient + decay * w (+ gamma * sign(w - centre))     subgradient form
 //! m = momentum * m + g
 //! w = w - rate * m
-//! w = centre + soft(w - centre, rate * gamma)               proximal form
+//! w = centre + soft(w - centre, rate * gamma / (1 - momentum))   proximal form
 //! soft(v, t) = sign(v) * max(|v| - t, 0)
 //! ```
 //!
+//! A gradient that stays moves a weight by `rate / (1 - momentum)` times itself a step, so the soft
+//! threshold is that long too: all forms settle where `gradient + decay * w = -gamma * sign`.
 //! `centre` is 0, or the base model's weight. A weight that does not exist has no entry here, so
 //! neither decay nor momentum can bring it back.
 
@@ -140,7 +142,7 @@ impl Task for Unit<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(mut self) -> UpdateStatistics {
-        let rate = self.step.rate;
+        let reach = self.step.rate / (1.0 - self.step.momentum);
         let sign = |v: f32| {
             if v > 0.0 {
                 1.0
@@ -153,9 +155,9 @@ impl Task for Unit<'_> {
         match self.step.l1 {
             L1::Off => self.each(|_| 0.0, |_| 0.0, |v| v),
             L1::Subgradient { gamma } => self.each(|_| 0.0, |v| gamma * sign(v), |v| v),
-            L1::Proximal { gamma } => self.each(|_| 0.0, |_| 0.0, |v| soft(v, rate * gamma)),
+            L1::Proximal { gamma } => self.each(|_| 0.0, |_| 0.0, |v| soft(v, reach * gamma)),
             L1::TowardsBase { gamma, base } => {
-                self.each(|i| base[i], |_| 0.0, |v| soft(v, rate * gamma))
+                self.each(|i| base[i], |_| 0.0, |v| soft(v, reach * gamma))
             }
         }
     }
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_proximal_form_gives_exact_zeros_and_the_subgradient_form_does_not() {
-        assert_eq!(one(L1::Proximal { gamma: 0.1 }, 0.04, 0.0), 0.0);
+        assert_eq!(one(L1::Proximal { gamma: 0.01 }, 0.04, 0.0), 0.0);
         assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.04, 0.0), 0.04 - 0.05);
         assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.0, 0.0), 0.0);
     }
@@ -182,7 +184,21 @@ mod tests {
     #[test]
     fn the_pull_towards_the_base_ends_exactly_at_the_base() {
         let base = [0.3];
-        assert_eq!(one(L1::TowardsBase { gamma: 0.1, base: &base }, 0.31, 0.0), 0.3);
-        assert_eq!(one(L1::TowardsBase { gamma: 0.1, base: &base }, 0.5, 0.0), 0.45);
+        assert_eq!(one(L1::TowardsBase { gamma: 0.01, base: &base }, 0.31, 0.0), 0.3);
+        assert!((one(L1::TowardsBase { gamma: 0.01, base: &base }, 0.5, 0.0) - 0.45).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_subgradient_and_the_proximal_form_settle_at_the_same_place_under_momentum() {
+        // The loss (w - 1)^2 / 2 under gamma |w| is least at 1 - gamma.
+        for l1 in [L1::Subgradient { gamma: 0.5 }, L1::Proximal { gamma: 0.5 }] {
+            let step = Step { rate: 0.01, momentum: 0.9, decay: 0.0, l1 };
+            let (mut values, mut momentum) = ([1.0], [0.0]);
+            for _ in 0..5000 {
+                let gradient = [values[0] - 1.0];
+                update(Isa::best(), step, &mut values, &mut momentum, &gradient);
+            }
+            assert!((values[0] - 0.5).abs() < 1e-3, "{l1:?} settles at {}", values[0]);
+        }
     }
 }

@@ -40,7 +40,7 @@ pub struct MethodInfo {
 pub const METHODS: [MethodInfo; 3] = [
     MethodInfo {
         name: "retrain",
-        summary: "train again from scratch on what is kept: exact, and the yardstick",
+        summary: "train again from scratch on what is kept, under the model's mask: the yardstick, and exact if the mask never saw the rest",
         needs_forget: false,
         needs_retain: true,
     },
@@ -52,11 +52,17 @@ pub const METHODS: [MethodInfo; 3] = [
     },
     MethodInfo {
         name: "l1-sparse",
-        summary: "go on training on what is kept, under an l1 penalty that prunes as it forgets",
+        summary: "go on training on what is kept, under an l1 penalty (proximal: weights become 0 and leave)",
         needs_forget: false,
         needs_retain: true,
     },
 ];
+
+/// Pulling a model to itself would keep what it is to forget.
+fn no_base() -> TrainError {
+    let expected = "a model that never knew the samples, with the same masks";
+    TrainError::Recipe { field: "base", found: "missing".into(), expected }
+}
 
 /// What came of forgetting.
 #[derive(Clone, Debug)]
@@ -77,8 +83,7 @@ pub struct Outcome {
 ///
 /// Reads no sample that is to be forgotten. Deterministic as [`run`] is. After
 /// [`L1Form::Proximal`], weights that are exactly 0 have left the masks. `base` is what
-/// [`L1Form::TowardsBase`] pulls to, by default the weights of `network` itself; it has the same
-/// masks.
+/// [`L1Form::TowardsBase`] pulls to, a model that never knew the samples; it has the same masks.
 ///
 /// # Errors
 /// As [`run`], and if the method has no epochs: what learns nothing forgets nothing.
@@ -98,7 +103,8 @@ pub fn forget(
             let Start::Seed(init) = method.start;
             let mut fresh = Network::new(network.description.clone(), init);
             fresh.set_masks(network.masks());
-            (fresh, method.recipe(seed))
+            // The original's order, not this call's: what differs is the samples alone.
+            (fresh, method.recipe(method.order))
         }
         Method::FineTune(method) => (network.clone(), method.recipe(seed)),
         Method::L1Sparse(method) => (network.clone(), method.recipe(seed)),
@@ -108,8 +114,11 @@ pub fn forget(
         return Err(TrainError::Recipe { field: "epochs", found, expected: "1 or more" });
     }
     recipe.augment = augment;
-    let base = base.unwrap_or(network);
-    let base = (recipe.l1.form == L1Form::TowardsBase).then_some(&base.values[..]);
+    let base = match (recipe.l1.form, base) {
+        (L1Form::TowardsBase, None) => return Err(no_base()),
+        (L1Form::TowardsBase, Some(base)) => Some(&base.values[..]),
+        _ => None,
+    };
     let mut state = State::new(start);
     let epochs = run(&mut state, retain, &recipe, base, isa, watch)?;
     let complete = state.epoch == recipe.epochs;

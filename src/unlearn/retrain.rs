@@ -2,7 +2,8 @@
 //!
 //! # Source
 //! `Retrain` of Jia et al., NeurIPS 2023: the original model's recipe, its mask, and fresh weights,
-//! by default those that the original started from.
+//! by default those that
+//! the original, before pruning, started from.
 
 use crate::train::{Recipe, Schedule};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ pub enum Start {
     Seed(u64),
 }
 
-/// Retraining: exact, and expensive.
+/// Retraining: expensive, and exact where the mask was not chosen with the forgotten samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retrain {
@@ -33,12 +34,14 @@ pub struct Retrain {
     pub decay: f32,
     /// Where the weights start.
     pub start: Start,
+    /// Seed of order and augmentation, by default the original's.
+    pub order: u64,
 }
 
 impl Default for Retrain {
     fn default() -> Self {
         let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } = Recipe::default();
-        Self { epochs, rate, schedule, batch, momentum, decay, start: Start::Seed(1) }
+        Self { epochs, rate, schedule, batch, momentum, decay, start: Start::Seed(1), order: 1 }
     }
 }
 

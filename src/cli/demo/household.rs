@@ -78,7 +78,7 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
     out.say(&format!("{} asks to be forgotten", cast.member));
     let methods = [
         ("l1-sparse", l1(L1Form::Subgradient, 3e-4)),
-        ("l1-to-base", l1(L1Form::TowardsBase, 0.1)),
+        ("l1-to-base", l1(L1Form::TowardsBase, 0.01)),
     ];
     for (name, method) in &methods {
         let method = Method::L1Sparse(method.clone());

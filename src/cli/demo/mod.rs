@@ -85,9 +85,9 @@ impl Chapter {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let started = Stopwatch::start();
+    let cast = Cast::new(args)?;
     fs::create_dir_all(&args.out).map_err(|error| DiskError::from_io("make", &args.out, error))?;
     setting::check_output(&args.out.join("result.json"))?;
-    let cast = Cast::new(args)?;
     out.say(&format!("a population of {} writes ten signs", cast.base.train.subject_names.len()));
     let (first, base) = person::tell(&cast, out)?;
     let second = household::tell(&cast, &base, out)?;

@@ -62,8 +62,16 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
     let recipe = training(cast.seed);
     let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } = recipe.clone();
     let start = Start::Seed(cast.seed);
-    let retrain =
-        Method::Retrain(Retrain { epochs, rate, schedule, batch, momentum, decay, start });
+    let retrain = Method::Retrain(Retrain {
+        epochs,
+        rate,
+        schedule,
+        batch,
+        momentum,
+        decay,
+        start,
+        order: cast.seed,
+    });
     let fine_tune = Method::FineTune(tuning());
     let l1_sparse = Method::L1Sparse(l1_sparse());
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {
