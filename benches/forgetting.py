@@ -8,8 +8,9 @@ takes; no package. Every figure is the program's own, measured on the files that
     benches/forgetting.py cifar   --out /tmp/cifar
 
 prints one table a scenario, mean and sample standard deviation over the seeds, and leaves every
-result as JSON in --out. Files that are there already are taken as they are, so an interrupted run
-goes on where it was.
+result as JSON in --out, with the words that made it. A result of the same words is taken as it is, so
+an interrupted run goes on where it was; one of other words is refused. After a change of the program
+itself, choose another --out.
 """
 
 import argparse
@@ -28,8 +29,8 @@ SETTINGS = {
         "train": ["--model", "cnn28", "--epochs", "8", "--schedule", "cosine"],
         "prune": ["--sparsity", "0.95", "--epochs", "10", "--rate", "0.2"],
         "forget": {
-            "class=0": ["--epochs", "3", "--rate", "0.2", "--schedule", "cosine"],
-            "random=0.1": ["--epochs", "5", "--rate", "0.2", "--schedule", "cosine"],
+            "class=0": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"],
+            "random=0.1": ["--epochs", "5", "--rate", "0.1", "--schedule", "cosine"],
         },
         "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
     },
@@ -65,15 +66,23 @@ class Runs:
     def run(self, name, command, *words):
         """Runs a command that writes NAME.esm, unless its result is there."""
         result = self.out / f"{name}.json"
-        if not result.exists():
+        if self.missing(result, [command, *words]):
             result.write_text(self.call(command, "--out", self.out / f"{name}.esm", *words))
         return json.loads(result.read_text())
+
+    def missing(self, result, words):
+        """Whether a result must be made; one that other words made is no result of these."""
+        note, words = result.with_suffix(".words"), " ".join(str(word) for word in words)
+        if result.exists() and note.exists() and note.read_text() != words:
+            raise SystemExit(f"{result} was made by\n  {note.read_text()}\nnot by\n  {words}\nchoose another --out")
+        note.write_text(words)
+        return not result.exists()
 
     def measure(self, file, tag, scenario, seed):
         """UA, RA, TA and MIA-efficacy of a file on a scenario."""
         result = self.out / f"measured-{file}-{tag}.json"
-        if not result.exists():
-            words = ["--model", self.out / f"{file}.esm", "--scenario", scenario, "--seed", seed]
+        words = ["--model", self.out / f"{file}.esm", "--scenario", scenario, "--seed", seed]
+        if self.missing(result, words):
             result.write_text(self.call("evaluate", *words))
         report = json.loads(result.read_text())["models"][0]["report"]
         return [report[metric]["value"] for metric in METRICS]

@@ -12,12 +12,13 @@ use super::past::{self, Past};
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use super::watch::Bar;
 use crate::base::units::Seconds;
+use crate::data::{Augment, Splits};
 use crate::evaluate::{Attack, Sets};
 use crate::format::Facts;
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
-use crate::unlearn::{FineTune, L1Sparse, Method, Retrain, Start, forget};
+use crate::unlearn::{FineTune, L1Sparse, Method, Outcome, Retrain, Start, forget};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
@@ -110,86 +111,127 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let model = setting::open_model(&args.model)?;
-    let data = setting::open_data(&args.data)?;
-    past::same_data(&model, &args.model, &data, args.other_data)?;
-    past::not_itself(&args.model, &args.out)?;
-    let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
-    let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
-    // What the model had forgotten before must not be taught again.
-    Past::of(&model.facts).narrow(&mut sets, &data)?;
-    let original = learn::recipe_of(&model.facts, &args.model).ok();
-    let method = args.method(&model, original.as_ref())?;
-    let augment = args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
-    setting::check_output(&args.out)?;
-    let isa = setting::isa();
-    let retain = data.train.subset(&sets.retain);
-    let mut bar = Bar::new("forget", None);
-    let base = args.base_network(&model)?;
-    let base = base.as_ref();
-    let outcome = forget(&method, &model.network, base, &retain, augment, args.seed, isa, &mut bar);
-    bar.finish();
-    let outcome = outcome?;
-    if !outcome.complete {
-        return Err(Fault::Interrupted(
-            "stopped before it had forgotten: no file was written".into(),
-        ));
+    let asked = Asked::new(args)?;
+    let outcome = asked.forget(args)?;
+    let facts = args.facts(&asked);
+    let (network, dtype) = (&outcome.network, args.dtype.into());
+    let written =
+        Written { network, classes: &asked.model.classes, facts: &facts, dtype, momentum: None };
+    let artifact = written.save(&args.out)?;
+    asked.tell(args, out, &outcome, &artifact)
+}
+
+/// What was asked for, with every file opened and checked before anything is learnt.
+struct Asked {
+    model: Artifact,
+    retrained: Option<Artifact>,
+    base: Option<Network>,
+    data: Splits,
+    sets: Sets,
+    method: Method,
+    augment: Augment,
+}
+
+impl Asked {
+    fn new(args: &Args) -> Result<Self, Fault> {
+        let model = setting::open_model(&args.model)?;
+        let data = setting::open_data(&args.data)?;
+        past::same_data(&model, &args.model, &data, args.other_data)?;
+        past::not_itself(&args.model, &args.out)?;
+        let retrained =
+            args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
+        let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
+        // What the model had forgotten before must not be taught again.
+        Past::of(&model.facts).narrow(&mut sets, &data)?;
+        let original = learn::recipe_of(&model.facts, &args.model).ok();
+        let method = args.method(&model, original.as_ref())?;
+        let augment =
+            args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
+        setting::check_output(&args.out)?;
+        let base = args.base_network(&model)?;
+        Ok(Self { model, retrained, base, data, sets, method, augment })
     }
-    let facts = args.facts(&model, &method, &sets);
-    let (network, classes, dtype) = (&outcome.network, &model.classes[..], args.dtype.into());
-    let artifact =
-        Written { network, classes, facts: &facts, dtype, momentum: None }.save(&args.out)?;
-    let attack = Attack::paper(args.seed);
-    let judge = |artifact: &Artifact, seconds| judge(artifact, &data, &sets, attack, seconds, isa);
-    let mut rows = Vec::new();
-    if !args.no_measure {
-        rows.push(Row::new("before", &args.model, judge(&model, None)?));
-        rows.push(Row::new("after", &args.out, judge(&artifact, Some(outcome.seconds))?));
+
+    fn forget(&self, args: &Args) -> Result<Outcome, Fault> {
+        let retain = self.data.train.subset(&self.sets.retain);
+        let mut bar = Bar::new("forget", None);
+        let (network, base) = (&self.model.network, self.base.as_ref());
+        let (augment, isa) = (self.augment, setting::isa());
+        let outcome =
+            forget(&self.method, network, base, &retain, augment, args.seed, isa, &mut bar);
+        bar.finish();
+        let outcome = outcome?;
+        match outcome.complete {
+            true => Ok(outcome),
+            false => Err(Fault::Interrupted(
+                "stopped before it had forgotten: no file was written".into(),
+            )),
+        }
     }
-    if let (Some(path), Some(artifact)) = (&args.retrained, &retrained) {
-        rows.push(Row::new("retrained", path, judge(artifact, None)?));
+
+    /// Measures the files, unless that was left out.
+    fn rows(&self, args: &Args, seconds: f64, artifact: &Artifact) -> Result<Vec<Row>, Fault> {
+        let attack = Attack::paper(args.seed);
+        let judge = |artifact: &Artifact, seconds| {
+            judge(artifact, &self.data, &self.sets, attack, seconds, setting::isa())
+        };
+        let mut rows = Vec::new();
+        if !args.no_measure {
+            rows.push(Row::new("before", &args.model, judge(&self.model, None)?));
+            rows.push(Row::new("after", &args.out, judge(artifact, Some(seconds))?));
+        }
+        if let (Some(path), Some(artifact)) = (&args.retrained, &self.retrained) {
+            rows.push(Row::new("retrained", path, judge(artifact, None)?));
+        }
+        Ok(rows)
     }
-    let (table, figures) = present(&rows, retrained.is_some());
-    let warnings = mismatches(
-        &args.scenario,
-        args.seed,
-        None,
-        args.retrained.as_deref().zip(retrained.as_ref()),
-    );
-    let [forgotten, kept, tested] = [sets.forget.len(), sets.retain.len(), sets.test.len()];
-    let text = format!(
-        "{} forgot {} (seed {}) of {} in {}{}\n\n{table}{}",
-        args.out.display(),
-        args.scenario,
-        args.seed,
-        data.name,
-        Seconds(outcome.seconds),
-        match outcome.dropped {
+
+    /// Says what came of it.
+    fn tell(
+        &self,
+        args: &Args,
+        out: &Out,
+        outcome: &Outcome,
+        artifact: &Artifact,
+    ) -> Result<(), Fault> {
+        let rows = self.rows(args, outcome.seconds, artifact)?;
+        let (table, figures) = present(&rows, self.retrained.is_some());
+        let yardstick = args.retrained.as_deref().zip(self.retrained.as_ref());
+        let warnings = mismatches(&args.scenario, args.seed, None, yardstick);
+        let Sets { forget, retain, test } = &self.sets;
+        let [forgotten, kept, tested] = [forget, retain, test].map(Vec::len);
+        let gone = match outcome.dropped {
             0 => String::new(),
             gone => format!("; {gone} weights became 0 and left"),
-        },
-        notes(&warnings)
-    );
-    let text = text.replacen(
-        "\n\n",
-        &format!("\n{forgotten} samples to forget, {kept} kept, {tested} to test on\n\n"),
-        1,
-    );
-    let value = json!({
-        "command": "forget", "file": setting::told(&args.out), "id": artifact.id.to_string(), "data": data.name,
-        "model": setting::told(&args.model), "parent": model.id.to_string(),
-        "file_bytes": artifact.bytes, "scenario": args.scenario, "seed": args.seed,
-        "method": setting::plain(&method), "plan": learn::plan(isa),
-        "forget_samples": forgotten, "retain_samples": kept, "test_samples": tested,
-        "dropped_weights": outcome.dropped, "rte_seconds": outcome.seconds, "models": figures,
-        "epochs": setting::plain(&outcome.epochs), "warnings": warnings,
-    });
-    out.result(&text, &value)
+        };
+        let text = format!(
+            "{} forgot {} (seed {}) of {} in {}{gone}\n\
+             {forgotten} samples to forget, {kept} kept, {tested} to test on\n\n{table}{}",
+            args.out.display(),
+            args.scenario,
+            args.seed,
+            self.data.name,
+            Seconds(outcome.seconds),
+            notes(&warnings)
+        );
+        let value = json!({
+            "command": "forget", "file": setting::told(&args.out), "id": artifact.id.to_string(),
+            "data": self.data.name, "model": setting::told(&args.model),
+            "parent": self.model.id.to_string(), "file_bytes": artifact.bytes,
+            "scenario": args.scenario, "seed": args.seed, "method": setting::plain(&self.method),
+            "plan": learn::plan(setting::isa()), "forget_samples": forgotten,
+            "retain_samples": kept, "test_samples": tested, "dropped_weights": outcome.dropped,
+            "rte_seconds": outcome.seconds, "models": figures,
+            "epochs": setting::plain(&outcome.epochs), "warnings": warnings,
+        });
+        out.result(&text, &value)
+    }
 }
 
 impl Args {
     /// What the new file says of its making: the model's facts, and what happened since.
-    fn facts(&self, model: &Artifact, method: &Method, sets: &Sets) -> Facts {
+    fn facts(&self, asked: &Asked) -> Facts {
+        let Asked { model, method, sets, .. } = asked;
         let method = serde_json::to_string(method).unwrap_or_default();
         let past = Past::of(&model.facts).and(Some(&self.scenario), self.seed);
         past.state(model.facts.clone())

@@ -5,6 +5,8 @@
 //! a member leaves, exact replay adapts the base anew without them; l1-sparse goes on from the
 //! adapted model, under a penalty on the distance to the base.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::super::evaluate::{Judged, Row, judge};
@@ -63,17 +65,19 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
         judge(artifact, &data, &sets, Attack::paper(cast.seed), seconds, cast.isa)
     };
     let (mut rows, mut learnt) = (Vec::new(), vec![Vec::new()]);
-    let base_file = cast.folder.join("base-sparse.esm");
-    rows.push(Row::new("base", &base_file, judge(base, None)?));
-    let mut add = |name: &str, network: &Network, seconds: f64, told: &str| -> Result<(), Fault> {
-        let file = format!("home-{name}.esm");
-        let artifact = cast.save(&file, network, Dtype::F16, told)?;
-        rows.push(Row::new(name, &cast.folder.join(&file), judge(&artifact, Some(seconds))?));
-        Ok(())
-    };
+    // Files are named as they lie beside result.json.
+    rows.push(Row::new("base", Path::new("base-sparse.esm"), judge(base, None)?));
+    let mut add =
+        |name: &str, network: &Network, seconds: Option<f64>, told: &str| -> Result<(), Fault> {
+            let file = format!("home-{name}.esm");
+            let artifact = cast.save(&file, network, Dtype::F16, told)?;
+            rows.push(Row::new(name, Path::new(&file), judge(&artifact, seconds)?));
+            Ok(())
+        };
     let recipe = adapting(cast.seed);
-    let (adapted, seconds, epochs) = adapt(cast, "adapt", base, &data.train, &recipe)?;
-    add("adapted", &adapted, seconds, "adapt")?;
+    // What adapting took is no time of forgetting.
+    let (adapted, _, epochs) = adapt(cast, "adapt", base, &data.train, &recipe)?;
+    add("adapted", &adapted, None, "adapt")?;
     learnt.push(epochs);
     out.say(&format!("{} asks to be forgotten", cast.member));
     let methods = [
@@ -86,13 +90,13 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
         add(
             name,
             &outcome.network,
-            outcome.seconds,
+            Some(outcome.seconds),
             &serde_json::to_string(&method).unwrap_or_default(),
         )?;
         learnt.push(outcome.epochs);
     }
     let (replayed, seconds, epochs) = adapt(cast, "replay", base, &retain, &recipe)?;
-    add("replay", &replayed, seconds, "exact replay of adapt")?;
+    add("replay", &replayed, Some(seconds), "exact replay of adapt")?;
     learnt.push(epochs);
     let how = vec![
         json!("base-sparse.esm, which never saw the household"),

@@ -1,5 +1,7 @@
 //! The first story: a person leaves a base that was made from many.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::super::evaluate::{Judged, Row, judge};
@@ -77,8 +79,8 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {
         judge(artifact, &cast.base, &sets, Attack::paper(cast.seed), seconds, cast.isa)
     };
-    let path = |name: &str| cast.folder.join(name);
-    let mut rows = vec![Row::new("knows", &path("base-sparse.esm"), judge(&sparse, None)?)];
+    // Files are named as they lie beside result.json.
+    let mut rows = vec![Row::new("knows", Path::new("base-sparse.esm"), judge(&sparse, None)?)];
     let mut how = vec![json!({ "training": recipe, "sparsity": SPARSITY, "rewind_epoch": REWIND })];
     for (name, method) in [("fine-tune", fine_tune), ("l1-sparse", l1_sparse), ("retrain", retrain)]
     {
@@ -86,7 +88,7 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
         let file = format!("person-{name}.esm");
         let told = serde_json::to_string(&method).unwrap_or_default();
         let artifact = cast.save(&file, &outcome.network, Dtype::F16, &told)?;
-        rows.push(Row::new(name, &path(&file), judge(&artifact, Some(outcome.seconds))?));
+        rows.push(Row::new(name, Path::new(&file), judge(&artifact, Some(outcome.seconds))?));
         how.push(json!(method));
         learnt.push(outcome.epochs);
     }
