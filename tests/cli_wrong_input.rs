@@ -89,7 +89,7 @@ fn data_that_is_missing_damaged_or_contradicts_itself_is_refused_by_name() {
     cut(&at("cifar/small_test.bin"), 1);
     let wrong: [(&str, &[&str]); 8] = [
         ("nowhere", &["no data at `nowhere`", "UNLEARN_DATA", "made"]),
-        ("base.esm", &["`base.esm` is not a folder"]),
+        ("base.esm", &["`base.esm` is a file of no known kind"]),
         ("empty", &["`empty` is empty", "IDX", "CIFAR-10"]),
         ("cut", &["cut/train-images-idx3-ubyte"]),
         ("cutlabels", &["cutlabels/t10k-labels-idx1-ubyte"]),

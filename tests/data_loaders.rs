@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use unlearn::base::rng::Stream;
-use unlearn::data::{DataError, Splits, Values, open, open_source};
+use unlearn::data::{DataError, Extraction, Reading, Room, Splits, Values, open_source};
 
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
 const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
 const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
+
+/// Opens a set as the program does by default.
+fn open(path: &Path) -> Result<Splits, DataError> {
+    unlearn::data::open(path, &Reading::default())
+}
 
 fn idx(magic: u32, sizes: &[u32], contents: &[u8]) -> Vec<u8> {
     let words = [&[magic], sizes].concat();
@@ -258,26 +263,30 @@ fn a_folder_says_what_was_looked_for() {
     assert_refused(&other, &["found notes.txt, weights.npz"]);
     let both = idx_with("small_train.bin", records(&[1]));
     assert!(matches!(refusal(&both), DataError::SeveralKinds { .. }));
-    assert_refused(&both, &["an IDX set and a small CIFAR-10"]);
+    assert_refused(&both, &["IDX and a small CIFAR-10"]);
     let file = empty.path().join("file");
     fs::write(&file, "x").unwrap();
-    assert!(matches!(open(&file), Err(DataError::NotAFolder { .. })));
+    assert!(matches!(open(&file), Err(DataError::UnknownFile { .. })));
 }
 
 #[test]
 fn a_source_is_made_or_a_path_or_a_name_below_the_root() {
-    let made = |text| open_source(text, None).unwrap().train.digest();
+    let made = |text| open_source(text, None, &Reading::default()).unwrap().train.digest();
     assert_eq!(made("made"), made("made:1"));
     assert_ne!(made("made"), made("made:2"));
     for text in ["made:", "made:x", "made:-1", "made:18446744073709551616"] {
-        assert!(matches!(open_source(text, None), Err(DataError::Seed { .. })), "{text}");
+        assert!(
+            matches!(open_source(text, None, &Reading::default()), Err(DataError::Seed { .. })),
+            "{text}"
+        );
     }
     let folder = idx_with("LICENSE", Vec::new());
     let name = folder.path().file_name().unwrap().to_str().unwrap();
-    assert!(open_source(folder.path().to_str().unwrap(), None).is_ok());
-    assert!(open_source(name, folder.path().parent()).is_ok());
+    assert!(open_source(folder.path().to_str().unwrap(), None, &Reading::default()).is_ok());
+    assert!(open_source(name, folder.path().parent(), &Reading::default()).is_ok());
     for text in ["", "nowhere-at-all"] {
-        let error = open_source(text, Some(Path::new("/no-root"))).unwrap_err();
+        let error =
+            open_source(text, Some(Path::new("/no-root")), &Reading::default()).unwrap_err();
         let DataError::Missing { looked_at, .. } = error else { panic!("{error}") };
         assert_eq!(looked_at, [PathBuf::from(text), Path::new("/no-root").join(text)]);
     }
@@ -335,7 +344,7 @@ fn real(name: &str) -> Option<Splits> {
         eprintln!("SKIPPED: UNLEARN_DATA is not set ({name} was not read)");
         return None;
     };
-    Some(open_source(name, Some(Path::new(&root))).unwrap())
+    Some(open_source(name, Some(Path::new(&root)), &Reading::default()).unwrap())
 }
 
 #[test]
@@ -359,5 +368,31 @@ fn the_real_small_cifar_is_read_in_its_cycle_of_classes() {
     for set in [&splits.train, &splits.test] {
         assert!(set.labels.iter().zip((0..10).cycle()).all(|(&label, class)| label == class));
         assert_eq!((set.classes[0].as_str(), set.classes[6].as_str()), ("airplane", "frog"));
+    }
+}
+
+#[test]
+fn a_set_larger_than_its_memory_is_the_same_set() {
+    let folder = cifar_with("small_train.bin", records(&[1, 2, 5]));
+    let held = open(folder.path()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let room = Room { memory: 5000, folder: Some(scratch.path().to_path_buf()) };
+    let filed = unlearn::data::open(folder.path(), &Reading { room, extraction: None }).unwrap();
+    assert!(matches!(filed.train.values, Values::Filed(_)), "two records fit in 5,000 bytes");
+    assert_eq!(held.train.digest(), filed.train.digest());
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "a name was left behind");
+    let room = Room { memory: 5000, folder: None };
+    let refused = unlearn::data::open(folder.path(), &Reading { room, extraction: None });
+    assert!(matches!(refused, Err(DataError::NoRoom { limit: 5000 })));
+}
+
+#[test]
+fn a_kind_of_data_takes_its_own_extraction_and_no_other() {
+    let folder = cifar_with("small_train.bin", records(&[1, 2, 5]));
+    let extraction = Some(Extraction::parse("log-mel").unwrap());
+    let how = Reading { extraction, ..Reading::default() };
+    for refused in [unlearn::data::open(folder.path(), &how), open_source("made", None, &how)] {
+        let error = refused.map(|splits| splits.name).unwrap_err();
+        assert!(error.to_string().contains("log-mel:rate=8000"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ mod common;
 use common::network::{cnn16, digest, few, scribbled};
 use unlearn::data::{Augment, DataError, Dataset, Scenario, Values};
 use unlearn::evaluate::Sets;
-use unlearn::format::{Dtype, Facts, Provenance};
+use unlearn::format::{ClassesAndFeatures, Dtype, Facts, Provenance};
 use unlearn::model::{Network, file};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::{Isa, Mask};
@@ -127,8 +127,8 @@ fn proximal_zeros_leave_the_file() {
     };
     assert!(outcome.dropped > 0 && zeros(&outcome.network) == 0, "{} dropped", outcome.dropped);
     let facts = Facts::new(Provenance::Undeclared);
-    let bytes =
-        |network| file::encode(network, &train.classes, &facts, Dtype::F32, None).unwrap().len();
+    let meaning = ClassesAndFeatures::plain(train.classes.clone());
+    let bytes = |network| file::encode(network, &meaning, &facts, Dtype::F32, None).unwrap().len();
     let (before, after) = (bytes(&network), bytes(&outcome.network));
     assert!(
         after + 3 * outcome.dropped < before,

@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use unlearn::data::{Augment, Scenario, Splits, open_source};
+use unlearn::data::{Augment, Reading, Scenario, Splits, open_source};
 use unlearn::evaluate::{Attack, Sets, measure};
-use unlearn::format::{Dtype, Facts};
+use unlearn::format::{ClassesAndFeatures, Dtype, Facts};
 use unlearn::model::{Description, Network, builtin, file};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::Isa;
@@ -21,13 +21,10 @@ fn real(name: &str, train: usize, test: usize) -> Option<Splits> {
         eprintln!("SKIPPED: UNLEARN_DATA is not set, {name} was not looked at");
         return None;
     };
-    let all = open_source(name, Some(Path::new(&root))).unwrap();
+    let all = open_source(name, Some(Path::new(&root)), &Reading::default()).unwrap();
     let first = |n: usize| (0..n).collect::<Vec<_>>();
-    Some(Splits {
-        name: all.name,
-        train: all.train.subset(&first(train)),
-        test: all.test.subset(&first(test)),
-    })
+    let (train, test) = (all.train.subset(&first(train)), all.test.subset(&first(test)));
+    Some(Splits { train, test, ..all })
 }
 
 fn learn(network: Network, data: &Splits, epochs: usize) -> Network {
@@ -63,8 +60,8 @@ fn a_class_of_fashion_mnist_is_learnt_pruned_kept_and_forgotten() {
     // What is measured is what lies in the file, in half precision.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forgot.esm");
-    let classes = &data.train.classes;
-    let bytes = file::encode(&outcome.network, classes, &Facts::default(), Dtype::F16, None);
+    let meaning = ClassesAndFeatures::plain(data.train.classes.clone());
+    let bytes = file::encode(&outcome.network, &meaning, &Facts::default(), Dtype::F16, None);
     std::fs::write(&path, bytes.unwrap()).unwrap();
     let kept = file::open(&path).unwrap();
     assert_eq!(kept.network.masks(), sparse.masks());

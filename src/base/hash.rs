@@ -15,17 +15,37 @@ impl Digest {
     /// The digest of `parts`, each preceded by its length, under `context`, so that two different
     /// lists of parts, or two uses, never share a digest.
     pub fn of_parts(context: &str, parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(context);
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        Self(*hasher.finalize().as_bytes())
+        let mut all = Parts::new(context);
+        parts.iter().for_each(|part| all.part(part.len() as u64, [part]));
+        all.finish()
     }
 
     /// The first eight bytes in hexadecimal: enough for a person to tell two apart.
     pub fn short(&self) -> String {
         hex(&self.0[..8])
+    }
+}
+
+/// [`Digest::of_parts`] over parts that are not all in memory at once.
+pub struct Parts(blake3::Hasher);
+
+impl Parts {
+    /// No parts yet.
+    pub fn new(context: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(context))
+    }
+
+    /// Adds a part of `len` bytes, which come in `pieces`.
+    pub fn part<P: AsRef<[u8]>>(&mut self, len: u64, pieces: impl IntoIterator<Item = P>) {
+        self.0.update(&len.to_le_bytes());
+        for piece in pieces {
+            self.0.update(piece.as_ref());
+        }
+    }
+
+    /// The digest of all parts.
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ground: what every room stands on.
 //!
-//! Owns seeded random streams, hashing, checked reads of little-endian bytes, durable writes, the
-//! clock and the units that results are told in. Knows no model, no sample and no erasure.
+//! Owns seeded random streams, hashing, checked reads of little-endian bytes, durable writes, scratch
+//! files, the clock and the units that results are told in. Knows no model, no sample and no erasure.
 //! Imports nothing of this crate.
 
 pub mod bytes;
@@ -9,4 +9,5 @@ pub mod clock;
 pub mod disk;
 pub mod hash;
 pub mod rng;
+pub mod scratch;
 pub mod units;

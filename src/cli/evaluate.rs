@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::past::{self, Past};
-use super::setting::{self, Common, Out};
+use super::setting::{self, Common, DataArgs, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
@@ -23,9 +23,8 @@ pub(super) struct Args {
     /// The model file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The data set
-    #[arg(long, value_name = "PATH")]
-    data: String,
+    #[command(flatten)]
+    data: DataArgs,
     /// What was to be forgotten
     #[arg(long, value_name = "SCENARIO")]
     scenario: String,
@@ -47,7 +46,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
-    let data = setting::open_data(&args.data)?;
+    let data = args.data.open_for(&model)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
     past::same_data(&model, &args.model, &data, args.other_data)?;
     let past = Past::of(&model.facts);

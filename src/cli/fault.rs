@@ -88,7 +88,10 @@ fn of_data(error: &DataError) -> u8 {
         | DataError::Share { .. }
         | DataError::Unknown { .. }
         | DataError::EmptySide { .. }
-        | DataError::Seed { .. } => 2,
+        | DataError::Seed { .. }
+        | DataError::Extraction { .. }
+        | DataError::ExtractionUnfit { .. } => 2,
+        DataError::Scratch(_) | DataError::Lost { .. } => 4,
         DataError::Io { source, .. } if source.kind() != ErrorKind::NotFound => 4,
         _ => 3,
     }

@@ -9,7 +9,7 @@ use super::evaluate::{Row, judge, mismatches, notes, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
 use super::past::{self, Past};
-use super::setting::{self, Common, DtypeArg, Out, Written};
+use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Bar;
 use crate::base::units::Seconds;
 use crate::data::{Augment, Splits};
@@ -59,9 +59,8 @@ pub(super) struct Args {
     /// The model file that knows too much
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The data set that it was trained on
-    #[arg(long, value_name = "PATH")]
-    data: String,
+    #[command(flatten)]
+    data: DataArgs,
     /// What to forget
     #[arg(long, value_name = "SCENARIO")]
     scenario: String,
@@ -116,7 +115,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let facts = args.facts(&asked);
     let (network, dtype) = (&outcome.network, args.dtype.into());
     let written =
-        Written { network, classes: &asked.model.classes, facts: &facts, dtype, momentum: None };
+        Written { network, meaning: &asked.model.meaning, facts: &facts, dtype, momentum: None };
     let artifact = written.save(&args.out)?;
     asked.tell(args, out, &outcome, &artifact)
 }
@@ -135,7 +134,7 @@ struct Asked {
 impl Asked {
     fn new(args: &Args) -> Result<Self, Fault> {
         let model = setting::open_model(&args.model)?;
-        let data = setting::open_data(&args.data)?;
+        let data = args.data.open_for(&model)?;
         past::same_data(&model, &args.model, &data, args.other_data)?;
         past::not_itself(&args.model, &args.out)?;
         let retrained =

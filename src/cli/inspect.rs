@@ -115,7 +115,7 @@ fn text(args: &Args, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> 
          file {}, as f32 in safetensors {} ({:.1} times as much)\n\n{}",
         args.file.display(),
         artifact.network.description.name,
-        artifact.classes.len(),
+        artifact.meaning.classes.len(),
         artifact.id,
         percent(*existing, *all),
         percent(*macs, *dense_macs),
@@ -143,7 +143,7 @@ fn value(
         artifact.facts.entries().iter().map(|e| (e.key.clone(), json!(e.value))).collect();
     json!({
         "command": "inspect", "file": setting::told(&args.file), "id": artifact.id.to_string(),
-        "model": artifact.network.description.name, "classes": artifact.classes,
+        "model": artifact.network.description.name, "classes": artifact.meaning.classes,
         "file_bytes": totals.file_bytes, "safetensors_f32_bytes": totals.f32_bytes,
         "weights": totals.existing, "weights_dense": totals.all,
         "sparsity_percent": totals.sparsity, "sparsity_of": "prunable weights",

@@ -134,22 +134,52 @@ fn interrupted(epoch: usize, epochs: usize, kept: Option<&Path>) -> Fault {
     Fault::Interrupted(format!("stopped after {epoch} of {epochs} whole epochs: {kept}"))
 }
 
+/// The fact that counts the people who are named in the training data.
+pub(super) const SUBJECTS: &str = "subjects";
+
+/// Whose data a model is made from, as its maker declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProvenanceArg {
+    /// Nobody says
+    Undeclared,
+    /// Nobody of the device that will run it is in it
+    Population,
+    /// People of the site that will run it are in it
+    Enrolled,
+}
+
+impl From<ProvenanceArg> for Provenance {
+    fn from(arg: ProvenanceArg) -> Self {
+        match arg {
+            ProvenanceArg::Undeclared => Self::Undeclared,
+            ProvenanceArg::Population => Self::Population,
+            ProvenanceArg::Enrolled => Self::Enrolled,
+        }
+    }
+}
+
 /// Facts that every file of this program states. `digest` is of the whole training set.
 pub(super) fn facts(
     made_by: &str,
+    provenance: Provenance,
     data: &Splits,
     digest: Digest,
     recipe: &Recipe,
     isa: Isa,
 ) -> Facts {
     let recipe_text = serde_json::to_string(recipe).unwrap_or_default();
-    Facts::new(Provenance::Undeclared)
+    let facts = Facts::new(provenance)
         .with("made_by", format!("unlearn {} {made_by}", env!("CARGO_PKG_VERSION")))
         .with("data", data.name.clone())
         .with("data_digest", digest.to_string())
         .with("seed", recipe.seed.to_string())
         .with("recipe", recipe_text)
-        .with("plan", plan(isa))
+        .with("plan", plan(isa));
+    match data.train.subject_names.len() {
+        0 => facts,
+        // Whoever exports the model must know that people are in it.
+        subjects => facts.with(SUBJECTS, subjects.to_string()),
+    }
 }
 
 /// The plan's device and instruction set, as files and results name them.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fault::Fault;
 use super::learn::{self, Job, RecipeArgs};
 use super::past::{self, Past};
-use super::setting::{self, Common, DtypeArg, Out, Written};
+use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
 use crate::model::Network;
@@ -63,9 +63,8 @@ pub(super) struct Args {
     /// The trained model file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The data set that it was trained on
-    #[arg(long, value_name = "PATH")]
-    data: String,
+    #[command(flatten)]
+    data: DataArgs,
     /// The model file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -101,7 +100,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
-    let mut data = setting::open_data(&args.data)?;
+    let mut data = args.data.open_for(&model)?;
     let mut recipe = learn::recipe_of(&model.facts, &args.model)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let recipe = args.recipe.over(recipe);
@@ -128,16 +127,16 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let reports = job.run(&mut state)?;
     let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
     let facts = past
-        .state(learn::facts("prune", &data, digest, &recipe, isa))
+        .state(learn::facts("prune", model.facts.provenance, &data, digest, &recipe, isa))
         .with("init_seed", seed)
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
         .with("allocation", allocation.name())
         .with("criterion", criterion.name())
         .with("rewind", rewound.clone());
-    let (network, classes, dtype) = (&state.network, &model.classes[..], args.dtype.into());
+    let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
     let artifact =
-        Written { network, classes, facts: &facts, dtype, momentum: None }.save(&args.out)?;
+        Written { network, meaning, facts: &facts, dtype, momentum: None }.save(&args.out)?;
     let pruned =
         Pruned { before: &model, after: &artifact, rewound, recipe: &recipe, reports: &reports };
     pruned.tell(args, out, &data, isa)

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use crate::base::disk::{Disk, DiskError, FileDisk, replace};
-use crate::data::{self, Scenario, Splits};
-use crate::format::{Dtype, Facts};
+use crate::base::units::Bytes;
+use crate::data::{self, Extraction, Reading, Room, Scenario, Splits};
+use crate::format::{ClassesAndFeatures, Dtype, Entry, Facts, Features};
 use crate::model::file::{self, Artifact};
 use crate::model::{Description, Network, builtin, builtin_names};
 use crate::sparse::Isa;
@@ -82,10 +83,47 @@ pub(super) fn isa() -> Isa {
     Isa::best()
 }
 
-/// Opens what `--data` names.
-pub(super) fn open_data(source: &str) -> Result<Splits, Fault> {
-    let root = std::env::var_os(DATA_ROOT).filter(|root| !root.is_empty()).map(PathBuf::from);
-    Ok(data::open_source(source, root.as_deref())?)
+/// Where data lies, and how much memory it may take.
+#[derive(Args, Debug, Clone)]
+pub(super) struct DataArgs {
+    /// The data set: a folder or a file, by path or by its name below UNLEARN_DATA, or `made`
+    #[arg(long, value_name = "PATH")]
+    pub data: String,
+    /// Memory that the values of each part may take; more goes to a nameless file in the folder for
+    /// temporary files
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = Bytes::parse)]
+    pub data_memory: Bytes,
+}
+
+impl DataArgs {
+    /// Opens it, its samples made as `extraction` says.
+    pub(super) fn open(&self, extraction: Option<Extraction>) -> Result<Splits, Fault> {
+        let root = std::env::var_os(DATA_ROOT).filter(|root| !root.is_empty()).map(PathBuf::from);
+        let room = Room { memory: self.data_memory.0, folder: Some(std::env::temp_dir()) };
+        Ok(data::open_source(&self.data, root.as_deref(), &Reading { room, extraction })?)
+    }
+
+    /// Opens it, its samples made as `model` takes them.
+    pub(super) fn open_for(&self, model: &Artifact) -> Result<Splits, Fault> {
+        self.open(extraction_of(&model.meaning)?)
+    }
+}
+
+/// What a model file says of its classes and features, for data as it was opened.
+pub(super) fn meaning_of(data: &Splits) -> ClassesAndFeatures {
+    let entry = |(key, value)| Entry::new(key, value);
+    let features = data.extraction.as_ref().map(|extraction| Features {
+        kind: extraction.kind().to_string(),
+        parameters: extraction.settings().into_iter().map(entry).collect(),
+    });
+    ClassesAndFeatures { classes: data.train.classes.clone(), features }
+}
+
+/// The extraction that a model file states.
+fn extraction_of(meaning: &ClassesAndFeatures) -> Result<Option<Extraction>, Fault> {
+    let Some(Features { kind, parameters }) = &meaning.features else { return Ok(None) };
+    let settings = parameters.iter().map(|entry| (&*entry.key, &*entry.value));
+    Ok(Some(Extraction::of(kind, settings)?))
 }
 
 /// Reads what `--scenario` says.
@@ -122,7 +160,7 @@ pub(super) fn open_model(path: &Path) -> Result<Artifact, Fault> {
 /// A network with all that its file says.
 pub(super) struct Written<'a> {
     pub network: &'a Network,
-    pub classes: &'a [String],
+    pub meaning: &'a ClassesAndFeatures,
     pub facts: &'a Facts,
     pub dtype: Dtype,
     pub momentum: Option<&'a [f32]>,
@@ -132,7 +170,7 @@ impl Written<'_> {
     /// Writes the file durably and opens it again: what is evaluated is what lies there.
     pub(super) fn save(&self, path: &Path) -> Result<Artifact, Fault> {
         let bytes =
-            file::encode(self.network, self.classes, self.facts, self.dtype, self.momentum)?;
+            file::encode(self.network, self.meaning, self.facts, self.dtype, self.momentum)?;
         replace(&mut FileDisk, path, &bytes)?;
         open_model(path)
     }

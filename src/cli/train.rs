@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::fault::Fault;
-use super::learn::{self, Job, RecipeArgs};
+use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
 use super::past::Past;
-use super::setting::{self, Common, DtypeArg, Out, Written};
+use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
 use crate::base::hash::Digest;
 use crate::base::units::{Bytes, Seconds};
-use crate::data::Splits;
-use crate::format::Facts;
+use crate::data::{Extraction, Splits};
+use crate::format::{ClassesAndFeatures, Facts};
 use crate::model::file::Artifact;
 use crate::model::{Description, Network};
 use crate::sparse::Isa;
@@ -27,9 +27,12 @@ pub(super) struct Args {
     /// A compiled-in network (mlp, cnn16, cnn28, resnet20, resnet18, vgg16-bn) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
-    /// The data set
-    #[arg(long, value_name = "PATH")]
-    data: String,
+    #[command(flatten)]
+    data: DataArgs,
+    /// How samples are made of sound, text or pictures, as KIND:KEY=VALUE,... [default: what fits the
+    /// data]; the model file keeps it
+    #[arg(long, value_name = "TEXT")]
+    features: Option<String>,
     /// The model file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -45,6 +48,9 @@ pub(super) struct Args {
     /// Train on what a scenario retains: a model that never knew the rest
     #[arg(long, value_name = "SCENARIO")]
     without: Option<String>,
+    /// Whose data the model is made from, as you declare it
+    #[arg(long, value_enum, default_value_t = ProvenanceArg::Undeclared)]
+    provenance: ProvenanceArg,
     /// Element type of weights in the file
     #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
     dtype: DtypeArg,
@@ -60,7 +66,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if recipe.epochs == 0 {
         return Err(Fault::Usage("--epochs is 0: nothing would be learnt; give 1 or more".into()));
     }
-    let mut data = setting::open_data(&args.data)?;
+    let features = args.features.as_deref().map(Extraction::parse).transpose()?;
+    let mut data = args.data.open(features)?;
     let description = setting::describe(&args.model, data.train.classes.len())?;
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
@@ -72,17 +79,18 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         (None, setting::isa())
     };
     let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
-    let facts = past.state(learn::facts("train", &data, digest, &recipe, isa));
-    let classes = data.train.classes.clone();
+    let provenance = args.provenance.into();
+    let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, isa));
+    let meaning = setting::meaning_of(&data);
     let early = setting::beside(&args.out, "rewind");
     let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
     if state.epoch == 0 && rewind_epoch == 0 {
         let facts = facts.clone().with("epoch", "0");
-        save(&state, &classes, &facts, DtypeArg::F32, &early)?;
+        save(&state, &meaning, &facts, DtypeArg::F32, &early)?;
     }
     let checkpoint = Checkpoint {
         path: learn::checkpoint_path(&args.out),
-        classes: classes.clone(),
+        meaning: meaning.clone(),
         facts: facts.clone(),
         rewind: Some((rewind_epoch, early)),
     };
@@ -95,20 +103,20 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     };
     let reports = job.run(&mut state)?;
     let facts = facts.with("epoch", state.epoch.to_string());
-    let artifact = save(&state, &classes, &facts, args.dtype, &args.out)?;
+    let artifact = save(&state, &meaning, &facts, args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
     tell(args, out, &data, &artifact, &recipe, &reports, isa)
 }
 
 fn save(
     state: &State,
-    classes: &[String],
+    meaning: &ClassesAndFeatures,
     facts: &Facts,
     dtype: DtypeArg,
     path: &Path,
 ) -> Result<Artifact, Fault> {
     let dtype = dtype.into();
-    Written { network: &state.network, classes, facts, dtype, momentum: None }.save(path)
+    Written { network: &state.network, meaning, facts, dtype, momentum: None }.save(path)
 }
 
 /// Measures the written file and says what came of the run.

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fault::Fault;
 use super::setting::Written;
-use crate::format::{Dtype, Facts};
+use crate::format::{ClassesAndFeatures, Dtype, Facts};
 use crate::model::Network;
 use crate::train::{Control, EpochReport, Progress, State, TrainError, Watch};
 
@@ -38,7 +38,7 @@ pub(super) fn stopped() -> bool {
 /// Where the last whole state of a run is kept.
 pub(super) struct Checkpoint {
     pub path: PathBuf,
-    pub classes: Vec<String>,
+    pub meaning: ClassesAndFeatures,
     pub facts: Facts,
     /// After which epoch the weights are kept for rewinding, and where.
     pub rewind: Option<(usize, PathBuf)>,
@@ -51,7 +51,7 @@ impl Checkpoint {
         let facts = self.facts.clone().with("epoch", state.epoch.to_string());
         let mut written = Written {
             network: &state.network,
-            classes: &self.classes,
+            meaning: &self.meaning,
             facts: &facts,
             dtype: Dtype::F32,
             momentum: None,

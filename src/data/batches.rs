@@ -96,6 +96,11 @@ impl Dataset {
                 self.window(&bytes[range], draw, out, |byte| f32::from(byte) / 255.0);
             }
             Values::Floats(floats) => self.window(&floats[range], draw, out, |float| float),
+            Values::Filed(_) => {
+                let mut whole = vec![0.0; len];
+                self.read(index, &mut whole);
+                self.window(&whole, draw, out, |float| float);
+            }
         }
     }
 

@@ -11,9 +11,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Dataset, Splits, Values};
+use super::dataset::Dataset;
 use super::error::DataError;
+use super::open::{Kind, Parts, Reading};
 use super::packed::{Packed, find, lines};
+use super::room::{Gather, Room};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
@@ -38,20 +40,33 @@ const BELOW: &str = "cifar-10-batches-bin";
 const SMALL_TRAIN: [&str; 1] = ["small_train.bin"];
 const SMALL_TEST: [&str; 1] = ["small_test.bin"];
 
-/// What [`is_here`] looks for, for messages.
-pub(crate) const LOOKED_FOR: &str = "CIFAR-10 binary files (data_batch_1.bin to \
-     data_batch_5.bin and test_batch.bin, here or in cifar-10-batches-bin/; plain, .gz or .xz)";
-/// What [`is_small_here`] looks for, for messages.
-pub(crate) const SMALL_LOOKED_FOR: &str =
-    "a small CIFAR-10 (small_train.bin and small_test.bin; plain, .gz or .xz)";
+/// How [`super::open`] knows the official files.
+pub(super) const KIND: Kind = Kind {
+    name: "CIFAR-10",
+    looked_for: "CIFAR-10 binary files (data_batch_1.bin to data_batch_5.bin and test_batch.bin, \
+                 here or in cifar-10-batches-bin/; plain, .gz or .xz)",
+    takes: None,
+    single: false,
+    is_here,
+    open,
+};
+/// How [`super::open`] knows the cut-down pair.
+pub(super) const SMALL_KIND: Kind = Kind {
+    name: "a small CIFAR-10",
+    looked_for: "a small CIFAR-10 (small_train.bin and small_test.bin; plain, .gz or .xz)",
+    takes: None,
+    single: false,
+    is_here: is_small_here,
+    open: open_small,
+};
 
 /// Whether any official file lies in `folder`.
-pub(crate) fn is_here(folder: &Path) -> bool {
+fn is_here(folder: &Path) -> bool {
     [folder.to_path_buf(), folder.join(BELOW)].iter().any(|folder| any(folder, &TRAIN, &TEST))
 }
 
 /// Whether a file of the cut-down pair lies in `folder`.
-pub(crate) fn is_small_here(folder: &Path) -> bool {
+fn is_small_here(folder: &Path) -> bool {
     any(folder, &SMALL_TRAIN, &SMALL_TEST)
 }
 
@@ -60,26 +75,32 @@ fn any(folder: &Path, train: &[&str], test: &[&str]) -> bool {
 }
 
 /// Reads the official files.
-pub(crate) fn open(folder: &Path) -> Result<Splits, DataError> {
+fn open(folder: &Path, how: &Reading) -> Result<Parts, DataError> {
     let here = any(folder, &TRAIN, &TEST);
     let folder = if here { folder.to_path_buf() } else { folder.join(BELOW) };
-    read(&folder, "cifar10", &TRAIN, &TEST)
+    read(&folder, &how.room, "cifar10", &TRAIN, &TEST)
 }
 
 /// Reads the cut-down pair.
-pub(crate) fn open_small(folder: &Path) -> Result<Splits, DataError> {
-    read(folder, "cifar10-small", &SMALL_TRAIN, &SMALL_TEST)
+fn open_small(folder: &Path, how: &Reading) -> Result<Parts, DataError> {
+    read(folder, &how.room, "cifar10-small", &SMALL_TRAIN, &SMALL_TEST)
 }
 
-fn read(folder: &Path, name: &str, train: &[&str], test: &[&str]) -> Result<Splits, DataError> {
+fn read(
+    folder: &Path,
+    room: &Room,
+    name: &'static str,
+    train: &[&str],
+    test: &[&str],
+) -> Result<Parts, DataError> {
     let files = |names: &[&str]| -> Result<Vec<PathBuf>, DataError> {
         names.iter().map(|name| file(folder, name)).collect()
     };
     let (train_files, test_files) = (files(train)?, files(test)?);
     let classes = class_names(folder)?;
-    let train = part(&train_files, &classes)?;
-    let test = part(&test_files, &classes)?;
-    Ok(Splits { name: name.to_string(), train, test })
+    let train = part(&train_files, room, &classes)?;
+    let test = part(&test_files, room, &classes)?;
+    Ok(Parts { name: Some(name), ..Parts::plain(train, test) })
 }
 
 fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
@@ -108,14 +129,14 @@ fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-fn part(files: &[PathBuf], classes: &[String]) -> Result<Dataset, DataError> {
-    let (mut values, mut labels) = (Vec::new(), Vec::new());
+fn part(files: &[PathBuf], room: &Room, classes: &[String]) -> Result<Dataset, DataError> {
+    let (mut values, mut labels) = (Gather::new(room), Vec::new());
     for file in files {
         records(file, &mut values, &mut labels)?;
     }
     Ok(Dataset {
         shape: SHAPE,
-        values: Values::Bytes(values),
+        values: values.finish()?,
         labels,
         classes: classes.to_vec(),
         subjects: Vec::new(),
@@ -125,7 +146,7 @@ fn part(files: &[PathBuf], classes: &[String]) -> Result<Dataset, DataError> {
 }
 
 /// Appends the records of one file: to its end, which must be the end of a record.
-fn records(file: &Path, values: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), DataError> {
+fn records(file: &Path, values: &mut Gather<u8>, labels: &mut Vec<u32>) -> Result<(), DataError> {
     let mut packed = Packed::open(file)?;
     for number in 0..=MAX_RECORDS {
         let record = packed.up_to(RECORD as u64)?;
@@ -148,7 +169,7 @@ fn records(file: &Path, values: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(
                 expected: ((number + 1) * RECORD) as u64,
             });
         }
-        values.extend_from_slice(pixels);
+        values.push(pixels)?;
         labels.push(found);
     }
     Err(DataError::TooLarge { file: file.to_path_buf(), limit: (MAX_RECORDS * RECORD) as u64 })

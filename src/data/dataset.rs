@@ -1,6 +1,10 @@
 //! One set of labelled samples, as the rest of the house sees it.
 
-use crate::base::hash::Digest;
+use crate::base::hash::{Digest, Parts};
+
+use super::error::DataError;
+use super::extraction::Extraction;
+use super::room::Filed;
 
 /// Sample values as stored. Bytes stand for `value / 255`.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +13,8 @@ pub enum Values {
     Bytes(Vec<u8>),
     /// Values as they are.
     Floats(Vec<f32>),
+    /// Either of them in a file: the set is larger than the memory that it may take.
+    Filed(Filed),
 }
 
 /// Labelled samples of one shape, with optional subjects and groups.
@@ -38,6 +44,10 @@ pub struct Dataset {
 pub struct Splits {
     /// A short name: `fashion-mnist`, `cifar10-small`, `made`.
     pub name: String,
+    /// What it was recognised as: `CIFAR-10`, `CSV`.
+    pub kind: &'static str,
+    /// How samples were made of what the files hold; `None` where they are taken as they are.
+    pub extraction: Option<Extraction>,
     /// The part to learn from.
     pub train: Dataset,
     /// The part that only measures.
@@ -74,6 +84,19 @@ impl Dataset {
                 }
             }
             Values::Floats(floats) => out.copy_from_slice(&floats[range]),
+            Values::Filed(filed) => filed.read(index, out),
+        }
+    }
+
+    /// Whether every sample that was asked for since the set was opened could be read. Whoever reads
+    /// many asks this after them.
+    ///
+    /// # Errors
+    /// [`DataError::Lost`] if the file behind a large set failed.
+    pub fn trouble(&self) -> Result<(), DataError> {
+        match &self.values {
+            Values::Filed(filed) => filed.trouble(),
+            Values::Bytes(_) | Values::Floats(_) => Ok(()),
         }
     }
 
@@ -93,6 +116,7 @@ impl Dataset {
             Values::Floats(all) => Values::Floats(
                 indices.iter().flat_map(|&i| &all[i * len..][..len]).copied().collect(),
             ),
+            Values::Filed(filed) => Values::Filed(filed.subset(indices)),
         };
         Self {
             shape: self.shape,
@@ -133,23 +157,40 @@ impl Dataset {
         }
     }
 
-    /// A digest over shape, values, labels, subjects and groups.
+    /// A digest over shape, values, labels, subjects and groups. The same wherever the values lie.
     pub fn digest(&self) -> Digest {
         let words = |of: &[u32]| of.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
         let shape: Vec<u8> = self.shape.iter().flat_map(|d| (*d as u64).to_le_bytes()).collect();
-        let values = match &self.values {
-            Values::Bytes(bytes) => bytes.clone(),
-            Values::Floats(floats) => floats.iter().flat_map(|f| f.to_le_bytes()).collect(),
-        };
         let names = self.classes.join("\0");
-        let parts = [
-            &shape[..],
-            &values,
-            &words(&self.labels),
-            &words(&self.subjects),
-            &words(&self.groups),
-            names.as_bytes(),
-        ];
-        Digest::of_parts("unlearn data set, version 1", &parts)
+        let mut digest = Parts::new("unlearn data set, version 1");
+        digest.part(shape.len() as u64, [shape]);
+        digest.part(self.value_bytes(), self.raw_samples());
+        for list in [&self.labels, &self.subjects, &self.groups] {
+            digest.part(4 * list.len() as u64, [words(list)]);
+        }
+        digest.part(names.len() as u64, [names.into_bytes()]);
+        digest.finish()
+    }
+
+    /// Bytes that the values take, wherever they lie.
+    pub fn value_bytes(&self) -> u64 {
+        let of_bytes = match &self.values {
+            Values::Bytes(_) => true,
+            Values::Floats(_) => false,
+            Values::Filed(filed) => filed.of_bytes(),
+        };
+        (self.len() * self.sample_len()) as u64 * if of_bytes { 1 } else { 4 }
+    }
+
+    /// The samples one after another, each as little-endian bytes.
+    fn raw_samples(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let len = self.sample_len();
+        (0..self.len()).map(move |index| match &self.values {
+            Values::Bytes(bytes) => bytes[index * len..][..len].to_vec(),
+            Values::Floats(floats) => {
+                floats[index * len..][..len].iter().flat_map(|f| f.to_le_bytes()).collect()
+            }
+            Values::Filed(filed) => filed.raw(index, len),
+        })
     }
 }

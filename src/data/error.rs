@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::base::disk::DiskError;
+
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,11 +35,16 @@ pub enum DataError {
         found: String,
     },
 
-    /// A folder was expected and something else was found.
-    #[error("`{}` is not a folder; give the folder that holds the data files", path.display())]
-    NotAFolder {
+    /// A file that is no data set by itself.
+    #[error(
+        "`{}` is a file of no known kind; give {}, or a folder that holds the data files",
+        path.display(), expected.join(" or ")
+    )]
+    UnknownFile {
         /// The path.
         path: PathBuf,
+        /// What a single file may be.
+        expected: Vec<String>,
     },
 
     /// A folder that holds nothing.
@@ -93,6 +100,54 @@ pub enum DataError {
         file: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+
+    /// Values take more memory than they may, and there is no folder for a scratch file.
+    #[error(
+        "the values of this data take more than {limit} bytes of memory, and no folder for a \
+         scratch file was named; name one, or allow more memory"
+    )]
+    NoRoom {
+        /// The most bytes of memory.
+        limit: u64,
+    },
+
+    /// A scratch file could not be written.
+    #[error("{0}; data that is larger than memory is kept there while it is used")]
+    Scratch(#[from] DiskError),
+
+    /// A sample could not be read back from the scratch file.
+    #[error(
+        "a sample could not be read back from its scratch file ({fault}): the disk may be failing"
+    )]
+    Lost {
+        /// What the system said.
+        fault: String,
+    },
+
+    /// A feature extraction that is not written in one of the known ways.
+    #[error("`{asked}` is no feature extraction: {why}; write {}", super::extraction::FORMS)]
+    Extraction {
+        /// What was asked for.
+        asked: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// A feature extraction that this kind of data has no use for.
+    #[error(
+        "`{}` holds {kind}, which takes {takes}; the model or the words ask for `{asked}`",
+        path.display()
+    )]
+    ExtractionUnfit {
+        /// What was opened.
+        path: PathBuf,
+        /// What it was recognised as.
+        kind: &'static str,
+        /// What that kind takes.
+        takes: &'static str,
+        /// What was asked for.
+        asked: String,
     },
 
     /// A compressed stream is damaged.

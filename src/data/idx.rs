@@ -10,9 +10,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Dataset, Splits, Values};
+use super::dataset::{Dataset, Values};
 use super::error::DataError;
 use super::limits::{MAX_SAMPLES, MAX_SIDE, MAX_VALUES};
+use super::open::{Kind, Parts, Reading};
 use super::packed::{Packed, find};
 
 const IMAGES: u32 = 0x0000_0803;
@@ -29,18 +30,24 @@ const TEST: [[&str; 2]; 2] = [
     ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"],
 ];
 
-/// What this loader looks for, for messages.
-pub(crate) const LOOKED_FOR: &str =
-    "IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz)";
+/// How [`super::open`] knows this kind.
+pub(super) const KIND: Kind = Kind {
+    name: "IDX",
+    looked_for: "IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz)",
+    takes: None,
+    single: false,
+    is_here,
+    open,
+};
 
 /// Whether any file of the family lies in `folder`.
-pub(crate) fn is_here(folder: &Path) -> bool {
+fn is_here(folder: &Path) -> bool {
     [TRAIN, TEST].iter().flatten().any(|names| pick(folder, names).is_some())
 }
 
 /// Reads the four files of `folder`. The classes are named by their numbers, and there are as
 /// many as the training labels reach.
-pub(crate) fn open(folder: &Path) -> Result<Splits, DataError> {
+fn open(folder: &Path, _: &Reading) -> Result<Parts, DataError> {
     let (train_images, train_labels) = part(folder, &TRAIN)?;
     let (test_images, test_labels) = part(folder, &TEST)?;
     let train = images(&train_images)?;
@@ -55,7 +62,7 @@ pub(crate) fn open(folder: &Path) -> Result<Splits, DataError> {
     }
     let train = join(train, (&train_images, &train_labels), &train_ys, classes)?;
     let test = join(test, (&test_images, &test_labels), &test_ys, classes)?;
-    Ok(Splits { name: super::open::folder_name(folder, "idx"), train, test })
+    Ok(Parts::plain(train, test))
 }
 
 /// What an IDX header says. Trust nothing in here.

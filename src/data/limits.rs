@@ -7,8 +7,10 @@ use super::error::DataError;
 
 /// The most samples of one part.
 pub const MAX_SAMPLES: usize = 1 << 24;
-/// The most values of one part over all samples (a value is a byte or a float).
+/// The most values of one part over all samples in memory (a value is a byte or a float).
 pub const MAX_VALUES: usize = 1 << 30;
+/// The most values of one part over all samples that lie in a file.
+pub const MAX_FILED_VALUES: usize = 1 << 40;
 /// The most channels, rows or columns of one sample.
 pub const MAX_SIDE: usize = 1 << 14;
 /// The most classes.
@@ -50,10 +52,13 @@ impl Dataset {
         let values = match &self.values {
             Values::Bytes(bytes) => bytes.len(),
             Values::Floats(floats) => floats.len(),
+            Values::Filed(filed) => filed.values(self.sample_len()),
         };
+        let filed = matches!(self.values, Values::Filed(_));
         let sample = self.shape.iter().try_fold(1usize, |all, &side| all.checked_mul(side));
         let expected = sample.and_then(|len| len.checked_mul(samples)).unwrap_or(usize::MAX);
-        limit("the number of values", expected, MAX_VALUES)?;
+        let most = if filed { MAX_FILED_VALUES } else { MAX_VALUES };
+        limit("the number of values", expected, most)?;
         length("the list of values", values, expected)?;
         if !self.subjects.is_empty() || !self.subject_names.is_empty() {
             length("the list of subjects", self.subjects.len(), samples)?;
@@ -64,6 +69,7 @@ impl Dataset {
         Ok(())
     }
 
+    /// Values in a file were checked as they were written, and nobody else can write there.
     fn check_values(&self) -> Result<(), DataError> {
         let Values::Floats(floats) = &self.values else { return Ok(()) };
         match floats.iter().position(|value| !value.is_finite()) {

@@ -1,6 +1,7 @@
 //! Data sets: samples, labels, subjects, groups.
 //!
-//! Owns reading what people have ([`open()`]), making what they have not ([`Population`]), saying
+//! Owns reading what people have ([`open()`]) within the memory it may take ([`Room`]), how samples are
+//! made of it ([`Extraction`]), making what they have not ([`Population`]), saying
 //! what is to be forgotten ([`Scenario`]), and the order and variation of an epoch ([`Order`],
 //! [`Augment`]). Knows no network. Imports [`crate::base`].
 //!
@@ -11,18 +12,22 @@ mod batches;
 mod cifar;
 mod dataset;
 mod error;
+mod extraction;
 mod holdout;
 mod idx;
 pub mod limits;
 mod made;
 mod open;
 mod packed;
+mod room;
 mod scenario;
 
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
 pub use error::DataError;
+pub use extraction::{Extraction, HashedNgrams, LogMel, Picture};
 pub use holdout::{Holdout, holdout};
 pub use made::Population;
-pub use open::{open, open_source};
+pub use open::{Reading, open, open_source};
+pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};

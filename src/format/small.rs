@@ -97,6 +97,13 @@ pub struct ClassesAndFeatures {
     pub features: Option<Features>,
 }
 
+impl ClassesAndFeatures {
+    /// These classes, of samples that are taken as they are.
+    pub fn plain(classes: Vec<String>) -> Self {
+        Self { classes, features: None }
+    }
+}
+
 /// Named rows of numbers, as a quantised or calibrated network needs them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {

@@ -102,8 +102,8 @@ pub enum FileError {
 pub struct Artifact {
     /// The network, weights read back to `f32`.
     pub network: Network,
-    /// Class names, in label order.
-    pub classes: Vec<String>,
+    /// Class names in label order, and how samples become what the network takes.
+    pub meaning: ClassesAndFeatures,
     /// How it came about.
     pub facts: Facts,
     /// The momentum of a checkpoint.
@@ -122,15 +122,14 @@ const MOMENTUM: &str = "momentum/";
 /// If a value is not finite or does not fit `weights`, or a limit of the format is exceeded.
 pub fn encode(
     network: &Network,
-    classes: &[String],
+    meaning: &ClassesAndFeatures,
     facts: &Facts,
     weights: Dtype,
     momentum: Option<&[f32]>,
 ) -> Result<Vec<u8>, FileError> {
     let stored = |p: &'_ super::network::Parameter| p.mask.positions().is_some();
-    let mut draft = Draft::new(&network.description.source)
-        .classes(ClassesAndFeatures { classes: classes.to_vec(), features: None })
-        .facts(facts.clone());
+    let mut draft =
+        Draft::new(&network.description.source).classes(meaning.clone()).facts(facts.clone());
     for parameter in &network.parameters {
         draft = draft.tensor(TensorIn {
             name: &parameter.name,
@@ -184,9 +183,9 @@ pub fn open(path: &Path) -> Result<Artifact, FileError> {
 /// # Errors
 /// As [`open`].
 pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
-    let classes = file.classes().classes.clone();
+    let meaning = file.classes().clone();
     let place = path.display().to_string();
-    let description = Description::parse(file.description(), &place, classes.len())
+    let description = Description::parse(file.description(), &place, meaning.classes.len())
         .map_err(|source| FileError::Description { path: path.to_path_buf(), source })?;
     let mut network = Network::empty(Arc::new(description));
     let reader = Reader { file, path };
@@ -222,7 +221,7 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
         _ => None,
     };
     let (facts, id, bytes) = (file.facts().clone(), file.logical_id(), file.len_bytes());
-    Ok(Artifact { network, classes, facts, momentum, id, bytes })
+    Ok(Artifact { network, meaning, facts, momentum, id, bytes })
 }
 
 struct Reader<'a> {

@@ -181,6 +181,7 @@ impl Run<'_> {
         let (mut samples, mut at_centre) = (0, 0);
         for batch in order.batches(recipe.batch) {
             let this = self.batch(state, batch, epoch);
+            self.data.trouble()?;
             loss.sum += this.sum;
             loss.correct += this.correct;
             at_centre = self.step(state, rate, gamma);

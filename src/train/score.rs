@@ -28,6 +28,7 @@ pub fn score(
     let mut out = Vec::with_capacity(indices.len() * network.description.classes);
     for batch in indices.chunks(batch) {
         engine.load(&network, batch.len(), |i, to| data.read(batch[i], to));
+        data.trouble()?;
         engine.forward(&mut network);
         engine.probabilities(&mut out);
     }

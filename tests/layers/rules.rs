@@ -24,12 +24,13 @@ pub const UNSAFE: [&str; 4] =
     ["sparse/lanes.rs", "sparse/gather.rs", "sparse/weight_gradient.rs", "format/map.rs"];
 
 /// Crates that have a home: nobody else names them.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("candle_core", &["model/"]),
     ("candle_nn", &["model/"]),
     ("cudarc", &["sparse/cuda/"]),
     ("memmap2", &["format/map.rs"]),
     ("rand_chacha", &["base/rng.rs"]),
+    ("tempfile", &["base/scratch.rs"]),
     ("blake3", &["base/"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/"]),
@@ -40,7 +41,7 @@ const HOMES: [(&str, &[&str]); 9] = [
 const STD_HOMES: [(&str, &[&str]); 4] = [
     ("env", &["cli/", "main.rs"]),
     ("process", &["cli/", "main.rs"]),
-    ("fs", &["base/disk.rs", "format/map.rs", "data/", "cli/"]),
+    ("fs", &["base/disk.rs", "base/scratch.rs", "format/map.rs", "data/", "cli/"]),
     ("net", &[]),
 ];
 

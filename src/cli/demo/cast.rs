@@ -114,8 +114,8 @@ impl Cast {
             .with("seed", self.seed.to_string())
             .with("plan", learn::plan(self.isa))
             .with("method", told);
-        let classes = &self.base.train.classes;
-        let written = Written { network, classes, facts: &facts, dtype, momentum: None };
+        let meaning = setting::meaning_of(&self.base);
+        let written = Written { network, meaning: &meaning, facts: &facts, dtype, momentum: None };
         written.save(&self.folder.join(name))
     }
 }

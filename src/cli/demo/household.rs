@@ -121,6 +121,7 @@ fn home(cast: &Cast) -> Splits {
         name: "made-home".into(),
         train: every(&cast.base.train).and(&cast.household.train),
         test: every(&cast.base.test).and(&cast.household.test),
+        ..cast.base.clone()
     }
 }
 

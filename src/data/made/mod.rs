@@ -79,7 +79,8 @@ impl Population {
     fn splits(&self, name: &str, names: Vec<String>) -> Splits {
         let train = self.part(&names, "train", self.train_samples);
         let test = self.part(&names, "test", self.test_samples);
-        Splits { name: name.to_string(), train, test }
+        let kind = "the made population";
+        Splits { name: name.to_string(), kind, extraction: None, train, test }
     }
 
     /// Sorted by subject, then by number of the sample, then by class.
