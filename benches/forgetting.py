@@ -4,8 +4,11 @@
 Needs a release build (`cargo build --release`), Python 3 and a data set that `unlearn train --data`
 takes; no package. Every figure is the program's own, measured on the files that it wrote.
 
-    benches/forgetting.py fashion --out /tmp/fashion
-    benches/forgetting.py cifar   --out /tmp/cifar
+    benches/forgetting.py fashion --out /tmp/fashion   # a class; a random tenth
+    benches/forgetting.py cifar   --out /tmp/cifar     # a class; a random tenth
+    benches/forgetting.py fsdd    --out /tmp/fsdd      # a speaker
+    benches/forgetting.py har     --out /tmp/har       # the owner of a phone
+    benches/forgetting.py clinc   --out /tmp/clinc     # an intent
 
 prints one table a scenario, mean and sample standard deviation over the seeds, and leaves every
 result as JSON in --out, with the words that made it. A result of the same words is taken as it is, so
@@ -43,6 +46,27 @@ SETTINGS = {
             "random=0.1": ["--epochs", "4", "--rate", "0.05", "--schedule", "cosine"],
         },
         "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
+    },
+    "fsdd": {
+        "data": "fsdd",
+        "train": ["--model", "kws-cnn", "--epochs", "15", "--batch", "64", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.9"],
+        "forget": {"subject=george": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"]},
+        "alpha": {"subject=george": "1e-4"},
+    },
+    "har": {
+        "data": "uci-har",
+        "train": ["--model", "har-cnn", "--epochs", "15", "--batch", "64", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.9"],
+        "forget": {"subject=7": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"]},
+        "alpha": {"subject=7": "1e-4"},
+    },
+    "clinc": {
+        "data": "clinc150",
+        "train": ["--model", "intent-mlp", "--epochs", "15", "--batch", "64", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.9"],
+        "forget": {"class=freeze_account": ["--epochs", "5", "--rate", "0.05", "--schedule", "cosine"]},
+        "alpha": {"class=freeze_account": "1e-4"},
     },
 }
 METRICS = ["ua", "ra", "ta", "mia_efficacy"]
@@ -135,13 +159,14 @@ def main():
     parser.add_argument("what", choices=SETTINGS)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for files and results")
     parser.add_argument("--seeds", default="1,2,3", help="comma-separated (default 1,2,3)")
-    parser.add_argument("--scenarios", default="class=0,random=0.1")
+    parser.add_argument("--scenarios", help="comma-separated (default all that WHAT has settings for)")
     parser.add_argument("--methods", default="fine-tune,l1-sparse", help="besides retrain")
     parser.add_argument("--threads", type=int, help="of each command; no figure but time depends on it")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/unlearn")
     args = parser.parse_args()
     settings, seeds = SETTINGS[args.what], [int(seed) for seed in args.seeds.split(",")]
-    scenarios, methods = args.scenarios.split(","), args.methods.split(",")
+    scenarios = args.scenarios.split(",") if args.scenarios else list(settings["forget"])
+    methods = args.methods.split(",")
     args.out.mkdir(parents=True, exist_ok=True)
     runs = Runs(args.program, args.out, settings["data"], args.threads)
     all_seeds = [one_seed(runs, settings, seed, scenarios, methods) for seed in seeds]
