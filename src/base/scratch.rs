@@ -1,7 +1,8 @@
 //! A file without a name, for what does not fit into memory.
 //!
 //! It is gone when its owner is: after an error, a kill or a loss of power nothing of it is left to
-//! find by name. It is not durable and not meant to be.
+//! find by name. It is not durable and not meant to be. Its blocks are given back, not overwritten, and
+//! may be read from the raw disk later: what must be erased for good has no place in it.
 
 use std::fs::File;
 use std::io::{self, Write};
