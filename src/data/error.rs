@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 
+use super::signal_error::SignalError;
+
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -469,6 +471,10 @@ pub enum DataError {
         /// Samples there are in all.
         samples: usize,
     },
+
+    /// Sound, text or pictures were refused.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
 }
 
 /// The most names told in one message; the rest is counted.

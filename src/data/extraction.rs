@@ -103,6 +103,16 @@ pub struct Picture {
     pub width: usize,
 }
 
+impl LogMel {
+    /// What sound of `rate` samples a second gets where nothing is said: windows of 32 ms, half as far
+    /// from one to the next, and bands up to 8 kHz or half of the rate.
+    pub fn for_rate(rate: u32) -> Self {
+        let window = rate as usize * 32 / 1000;
+        let high = (rate as f32 / 2.0).min(8000.0);
+        Self { rate, window, hop: window / 2, high, ..Self::default() }
+    }
+}
+
 impl Extraction {
     /// Reads what [`fmt::Display`] writes; keys that are left out keep their default.
     ///
@@ -250,6 +260,15 @@ mod tests {
         let LogMel { floor, .. } = LogMel { floor: 0.1, ..LogMel::default() };
         let text = Extraction::LogMel(LogMel { floor, ..LogMel::default() }).to_string();
         assert!(text.contains("floor=0.1,"), "{text}");
+    }
+
+    #[test]
+    fn every_rate_has_settings_that_make_sense() {
+        assert_eq!(LogMel::for_rate(8000), LogMel::default());
+        for rate in [1000, 8000, 11_025, 16_000, 44_100, 48_000, 384_000] {
+            let text = Extraction::LogMel(LogMel::for_rate(rate)).to_string();
+            Extraction::parse(&text).unwrap();
+        }
     }
 
     #[test]

@@ -22,6 +22,14 @@ mod packed;
 mod room;
 mod scenario;
 
+mod collect;
+mod features;
+mod layout;
+mod lists;
+mod signal_error;
+mod sound;
+mod tree;
+
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
 pub use error::DataError;
@@ -31,3 +39,4 @@ pub use made::Population;
 pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
+pub use signal_error::SignalError;

@@ -7,7 +7,8 @@ use super::error::DataError;
 use super::extraction::Extraction;
 use super::made::Population;
 use super::room::Room;
-use super::{cifar, idx};
+use super::tree::{Tree, is_archive, only_archive};
+use super::{cifar, idx, sound};
 
 /// The most names of a folder that a message tells.
 const NAMES_TOLD: usize = 8;
@@ -53,7 +54,7 @@ impl Parts {
     }
 }
 
-const KINDS: [Kind; 3] = [idx::KIND, cifar::KIND, cifar::SMALL_KIND];
+const KINDS: [Kind; 4] = [idx::KIND, cifar::KIND, cifar::SMALL_KIND, sound::KIND];
 
 /// Opens what `text` names: `made` or `made:SEED` is the made population; anything else is a
 /// folder or a file, or, where there is no such path, one of that name below `root`.
@@ -79,16 +80,23 @@ pub fn open_source(text: &str, root: Option<&Path>, how: &Reading) -> Result<Spl
     }
 }
 
-/// Opens the folder or file at `path`, recognising what it holds by names. Both parts of what is
-/// returned have passed [`Dataset::check`].
+/// Opens the folder or file at `path`, recognising what it holds by names. An archive that lies in a
+/// folder counts only where it is alone and nothing else in the folder is known. Both parts of what
+/// is returned have passed [`Dataset::check`].
 pub fn open(path: &Path, how: &Reading) -> Result<Splits, DataError> {
     if !path.exists() {
         let asked = path.display().to_string();
         return Err(DataError::Missing { asked, looked_at: vec![path.to_path_buf()] });
     }
     let here: Vec<&Kind> = KINDS.iter().filter(|kind| (kind.is_here)(path)).collect();
+    if here.is_empty()
+        && let Some(archive) = only_archive(path)
+    {
+        // Nothing else here can hold a set: it is the folder's.
+        return Ok(Splits { name: folder_name(path), ..open(&archive, how)? });
+    }
     match here[..] {
-        [] if path.is_dir() => Err(nothing_known(path)?),
+        [] if path.is_dir() || is_archive(path) => Err(nothing_known(path)?),
         [] => {
             let single = KINDS.iter().filter(|kind| kind.single);
             let expected = single.map(|kind| kind.looked_for.to_string()).collect();
@@ -127,11 +135,7 @@ fn unfit(
 
 /// The error that tells what was looked for and what lies there instead.
 fn nothing_known(path: &Path) -> Result<DataError, DataError> {
-    let refused = |source| DataError::Io { file: path.to_path_buf(), source };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(refused)? {
-        found.push(entry.map_err(refused)?.file_name().to_string_lossy().into_owned());
-    }
+    let mut found = names_in(path)?;
     let path = path.to_path_buf();
     let expected = KINDS.iter().map(|kind| kind.looked_for.to_string()).collect();
     if found.is_empty() {
@@ -144,6 +148,19 @@ fn nothing_known(path: &Path) -> Result<DataError, DataError> {
         found.push(format!("and {more} more"));
     }
     Ok(DataError::Unrecognised { path, expected, found })
+}
+
+/// The names in a folder, or of all files in an archive, which is read to its end.
+fn names_in(path: &Path) -> Result<Vec<String>, DataError> {
+    if let Some(archive) = Tree::at(path).filter(|_| !path.is_dir()) {
+        return archive.names();
+    }
+    let refused = |source| DataError::Io { file: path.to_path_buf(), source };
+    let entries = std::fs::read_dir(path).map_err(refused)?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        Ok(entry.map_err(refused)?.file_name().to_string_lossy().into_owned())
+    };
+    entries.map(name).collect()
 }
 
 /// The name of a folder, or of a file without its endings, as a set's short name.

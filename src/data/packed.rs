@@ -44,11 +44,25 @@ impl Packed {
         let bytes = BufReader::new(opened);
         let ending = file.extension().and_then(|ending| ending.to_str());
         let (from, decodes): (Box<dyn Read>, bool) = match ending {
-            Some("gz") => (Box::new(MultiGzDecoder::new(bytes)), true),
+            Some("gz" | "tgz") => (Box::new(MultiGzDecoder::new(bytes)), true),
             Some("xz") => (Box::new(XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB)), true),
             _ => (Box::new(bytes), false),
         };
         Ok(Self { file: file.to_path_buf(), from, given: 0, decodes })
+    }
+
+    /// How many uncompressed bytes were read.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// The error that `source` is, where it arose while the bytes were taken apart.
+    pub(crate) fn broken(&self, source: io::Error) -> DataError {
+        let (file, offset) = (self.file.clone(), self.given);
+        match source.raw_os_error() {
+            Some(_) => DataError::Io { file, source },
+            None => DataError::Damaged { file, offset, source },
+        }
     }
 
     /// The file that is read.
@@ -97,6 +111,14 @@ impl Packed {
         } else {
             DataError::Io { file, source }
         }
+    }
+}
+
+impl Read for Packed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(out)?;
+        self.given += read as u64;
+        Ok(read)
     }
 }
 

@@ -1,0 +1,7 @@
+//! The arithmetic that makes samples of sound, text and pictures.
+//!
+//! Knows no files and no layouts: what comes in was decoded and bounded by a loader.
+
+mod log_mel;
+
+pub(super) use log_mel::Spectrogram;
