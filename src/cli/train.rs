@@ -24,7 +24,7 @@ use crate::train::{EpochReport, Recipe, State};
     after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no\ncrops, no flips.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
-    /// A compiled-in network (mlp, cnn16, cnn28, resnet20, resnet18, vgg16-bn) or a TOML file
+    /// A compiled-in network, like cnn28 (a wrong name lists them all), or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
     #[command(flatten)]

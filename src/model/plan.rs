@@ -126,7 +126,7 @@ struct Draft<'a> {
 fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
     match *op {
         Op::Conv { filters, kernel, stride, padding, groups, .. } => {
-            // A step beyond the padded input is never taken; as long as that it does the same.
+            // A step longer than the padded input is never taken, so it may as well be as long.
             let step = |d: usize| stride[d].min(input[1 + d] + 2 * padding[d]);
             Some(ConvShape { filters, kernel, stride: [step(0), step(1)], padding, groups })
         }
