@@ -209,10 +209,10 @@ def keywords():
     text = Text(
         "kws-dscnn",
         [
-            "Zhang, Suda, Lai, Chandra, Hello Edge: Keyword Spotting on Microcontrollers, 2017: the small DS-CNN. It",
-            "read 10 coefficients by 49 frames in steps of 2 by 2; here are 40 mel bands by 64 frames, so the first",
-            "convolution is as many bands higher and steps 4 by 2. The nine weights of a channel that are all it sees",
-            "of a plane stay: pruning thins the rest. The features come normalised.",
+            "Zhang, Suda, Lai, Chandra, Hello Edge: Keyword Spotting on Microcontrollers, 2017: the small DS-CNN. Its",
+            "first convolution saw 4 of 10 coefficients by 10 of 49 frames in steps of 2; here it sees 8 of 40 mel bands",
+            "by 10 of 64 frames, in steps of 4 and 2. A depthwise filter has nine weights and keeps them: pruning thins",
+            "the rest. The features come normalised.",
         ],
         "Keyword spotting over log-mel spectrograms, 40 bands by 64 frames: depthwise separable convolutions.",
         SPECTROGRAM,
