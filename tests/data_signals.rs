@@ -467,3 +467,124 @@ fn errors_of_signals_are_of_the_data_room() {
     let error = open(folder(&empty).path()).map(|splits| splits.name).unwrap_err();
     assert!(matches!(error, DataError::Signal(SignalError::Sound { .. })), "{error}");
 }
+
+const TEXTS: &str = r#"{"oos_val": [["what", "oos"]], "val": [["never", "read"]],
+    "test": [["open a bank account", "bank"], ["play me a song", "music"]],
+    "train": [["open an account", "bank"], ["a song, please", "music"], ["Play!", "music"]]}"#;
+
+#[test]
+fn texts_are_read_plain_packed_and_from_archives() {
+    let alone = |name: &str, bytes: Vec<u8>| open(one(name, bytes).path()).unwrap();
+    let splits = alone("data_full.json", TEXTS.as_bytes().to_vec());
+    assert_eq!((splits.kind, splits.train.shape), ("texts", [2048, 1, 1]));
+    assert_eq!(splits.train.classes, ["bank", "music"]);
+    assert_eq!((&splits.train.labels[..], &splits.test.labels[..]), (&[0, 1, 1][..], &[0, 1][..]));
+    let text = TEXTS.as_bytes();
+    for (name, bytes) in [
+        ("data_full.json.gz", gzip(text)),
+        ("other.json.xz", xz(text)),
+        ("set.tar", tar(&[("a/domains.json".into(), vec![]), ("a/b.json".into(), text.into())])),
+        ("set.tar.gz", gzip(&tar(&[("b.json.gz".into(), gzip(text))]))),
+    ] {
+        assert_eq!(digests(&alone(name, bytes.clone())), digests(&splits), "{name}");
+        let single = one(name, bytes);
+        assert_eq!(digests(&open(&single.path().join(name)).unwrap()), digests(&splits), "{name}");
+    }
+    let lines = r#"
+        {"text": "open an account", "label": "bank", "split": "train", "more": [{}]}
+        {"text": "open a bank account", "split": "test", "intent": "bank"}
+
+        {"text": "a song, please", "intent": "music"}
+        {"text": "play me a song", "intent": "music", "split": "test"}
+        {"text": "Never read", "intent": "rest", "split": "val"}
+        {"text": "Play!", "intent": "music"}"#;
+    assert_eq!(digests(&alone("set.jsonl", lines.into())), digests(&splits));
+    assert_eq!(digests(&alone("set.jsonl.gz", gzip(lines.as_bytes()))), digests(&splits));
+    let beside: Files = vec![
+        ("data_full.json".into(), text.into()),
+        ("domains.json".into(), vec![]),
+        ("results.json".into(), vec![]),
+    ];
+    assert_eq!(digests(&open(folder(&beside).path()).unwrap()), digests(&splits));
+}
+
+#[test]
+fn texts_in_one_list_are_parted_by_class_and_have_subjects() {
+    let entries: Vec<String> = (0..40)
+        .map(|n| format!(r#"{{"text": "text {n}", "intent": {}, "subject": "p{}"}}"#, n % 2, n % 3))
+        .collect();
+    let list = one("set.json", format!("[{}]", entries.join(",")).into_bytes());
+    let splits = open(list.path()).unwrap();
+    assert_eq!((splits.train.len(), splits.test.len()), (32, 8));
+    assert_eq!(
+        (&splits.train.classes[..], &splits.train.subject_names[..]),
+        (&["0".into(), "1".into()][..], &["p0".into(), "p1".into(), "p2".into()][..])
+    );
+    let room = Room { memory: 9000, folder: Some(std::env::temp_dir()) };
+    let how = Reading { room, extraction: None };
+    let filed = unlearn::data::open(list.path(), &how).unwrap();
+    assert!(matches!(filed.train.values, Values::Filed(_)), "it fits in 9,000 bytes");
+    assert_eq!(digests(&filed), digests(&splits));
+    let small = open_with(list.path(), "hashed-ngrams:dimensions=32,longest=0").unwrap();
+    assert_eq!(small.train.shape, [32, 1, 1]);
+}
+
+#[test]
+fn damaged_texts_are_refused_by_line_column_and_entry() {
+    let deep = "[".repeat(1 << 20);
+    let long = format!(r#"[["{}", "a"]]"#, "x".repeat(70_000));
+    let cases: [(&str, &[&str]); 16] = [
+        ("", &["set.json", "line 1 column 0"]),
+        (
+            "{\"train\": [[\"a\", \"b\"],\n[\"a\"]]}",
+            &["line 2 column 5", "entry 1 (counted from 0) of train"],
+        ),
+        (r#"{"train": [["a", "b", "c"]]}"#, &["entry 0", "[TEXT, INTENT]"]),
+        (r#"{"train": [["", "b"]]}"#, &["entry 0", "text has 0 bytes"]),
+        (r#"{"train": [["a", ""]]}"#, &["entry 0", "intent has 0 bytes"]),
+        (r#"{"train": [["a", 1.5]]}"#, &["entry 0", "a name"]),
+        (r#"{"train": []}"#, &["training part", "no samples"]),
+        (r#"{"test": [["a", "b"]]}"#, &["training part", "no samples"]),
+        (r#"{"a": 1}"#, &["`a` is the name of no part"]),
+        (r#"[{"text": "a"}]"#, &["missing field `intent`"]),
+        (r#"[{"text": "a", "intent": "b", "label": "c"}]"#, &["`label` is there twice"]),
+        (r#"[{"text": "a", "intent": "b", "subject": "c"}, ["d", "e"]]"#, &["entry 1", "subject"]),
+        (r#"[{"text": "a", "intent": "b", "split": "rest"}]"#, &["`rest` is no part"]),
+        (r#"[["a", "b"]] 1"#, &["trailing", "column 14"]),
+        (&deep, &["set.json"]),
+        (&long, &["entry 0", "70000 bytes"]),
+    ];
+    for (text, words) in cases {
+        assert_refused(open(one("set.json", text.into()).path()), words);
+    }
+    let inner = format!(
+        r#"{{"oos": {}1{}, "train": [["a", "b"]]}}"#,
+        "[".repeat(1 << 20),
+        "]".repeat(1 << 20)
+    );
+    assert!(open(one("set.json", inner.into()).path()).is_err(), "one sample has no test part");
+    let lines = "{\"text\": \"a\", \"intent\": \"b\"}\n{\"text\": 5}\n";
+    assert_refused(open(one("set.jsonl", lines.into()).path()), &["line 2 column 10", "set.jsonl"]);
+    let bomb = gzip(&vec![b' '; 65 << 20]);
+    assert_refused(open(one("set.json.gz", bomb.clone()).path()), &["more than 67108864 bytes"]);
+    assert_refused(open(one("set.jsonl.gz", bomb).path()), &["line 1", "more than 1048576 bytes"]);
+    let both: Files = vec![("a.json".into(), TEXTS.into()), ("b.json".into(), TEXTS.into())];
+    assert_refused(open(folder(&both).path()), &["found a.json, b.json"]);
+}
+
+#[test]
+fn no_corruption_of_texts_makes_a_loader_panic() {
+    survive("set.json", TEXTS.as_bytes(), &Vec::new());
+    survive("set.json.gz", &gzip(TEXTS.as_bytes()), &Vec::new());
+}
+
+#[test]
+fn the_real_intents_are_read_as_published() {
+    let Some(splits) = real("clinc150") else { return };
+    assert_eq!((splits.train.len(), splits.test.len()), (15_000, 4500));
+    assert_eq!((splits.name.as_str(), splits.train.classes.len()), ("clinc150", 150));
+    for class in 0..150 {
+        let count = |labels: &[u32]| labels.iter().filter(|&&label| label == class).count();
+        assert_eq!((count(&splits.train.labels), count(&splits.test.labels)), (100, 30));
+    }
+}

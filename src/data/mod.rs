@@ -24,6 +24,7 @@ mod scenario;
 
 mod collect;
 mod features;
+mod intents;
 mod layout;
 mod lists;
 mod signal_error;

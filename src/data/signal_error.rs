@@ -138,4 +138,22 @@ pub enum SignalError {
         /// The rate that the features are made for.
         expected: u32,
     },
+
+    /// Text that is not what it should be.
+    #[error(
+        "`{}` line {line} column {column}: {why}; expected {expected}",
+        file.display()
+    )]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1 in bytes.
+        column: usize,
+        /// What is wrong there, with the entry.
+        why: String,
+        /// What the file should hold.
+        expected: &'static str,
+    },
 }

@@ -3,5 +3,7 @@
 //! Knows no files and no layouts: what comes in was decoded and bounded by a loader.
 
 mod log_mel;
+mod ngrams;
 
 pub(super) use log_mel::Spectrogram;
+pub(super) use ngrams::hashed_ngrams;
