@@ -27,6 +27,7 @@ mod features;
 mod intents;
 mod layout;
 mod lists;
+mod pictures;
 mod signal_error;
 mod sound;
 mod tree;

@@ -4,6 +4,8 @@
 
 mod log_mel;
 mod ngrams;
+mod picture;
 
 pub(super) use log_mel::Spectrogram;
 pub(super) use ngrams::hashed_ngrams;
+pub(super) use picture::Pixels;
