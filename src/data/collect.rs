@@ -1,5 +1,6 @@
 //! Samples out of the files of a tree: read one after another, decoded many at a time, kept in the
-//! order in which they were read.
+//! order in which they were read. Which part a file belongs to is known only when all names are, so
+//! the memory that [`Room`] allows to one part is here that of both.
 
 use std::ops::ControlFlow::Continue;
 use std::path::Path;
