@@ -467,3 +467,272 @@ fn errors_of_signals_are_of_the_data_room() {
     let error = open(folder(&empty).path()).map(|splits| splits.name).unwrap_err();
     assert!(matches!(error, DataError::Signal(SignalError::Sound { .. })), "{error}");
 }
+
+const TEXTS: &str = r#"{"oos_val": [["what", "oos"]], "val": [["never", "read"]],
+    "test": [["open a bank account", "bank"], ["play me a song", "music"]],
+    "train": [["open an account", "bank"], ["a song, please", "music"], ["Play!", "music"]]}"#;
+
+#[test]
+fn texts_are_read_plain_packed_and_from_archives() {
+    let alone = |name: &str, bytes: Vec<u8>| open(one(name, bytes).path()).unwrap();
+    let splits = alone("data_full.json", TEXTS.as_bytes().to_vec());
+    assert_eq!((splits.kind, splits.train.shape), ("texts", [2048, 1, 1]));
+    assert_eq!(splits.train.classes, ["bank", "music"]);
+    assert_eq!((&splits.train.labels[..], &splits.test.labels[..]), (&[0, 1, 1][..], &[0, 1][..]));
+    let text = TEXTS.as_bytes();
+    for (name, bytes) in [
+        ("data_full.json.gz", gzip(text)),
+        ("other.json.xz", xz(text)),
+        ("set.tar", tar(&[("a/domains.json".into(), vec![]), ("a/b.json".into(), text.into())])),
+        ("set.tar.gz", gzip(&tar(&[("b.json.gz".into(), gzip(text))]))),
+    ] {
+        assert_eq!(digests(&alone(name, bytes.clone())), digests(&splits), "{name}");
+        let single = one(name, bytes);
+        assert_eq!(digests(&open(&single.path().join(name)).unwrap()), digests(&splits), "{name}");
+    }
+    let lines = r#"
+        {"text": "open an account", "label": "bank", "split": "train", "more": [{}]}
+        {"text": "open a bank account", "split": "test", "intent": "bank"}
+
+        {"text": "a song, please", "intent": "music"}
+        {"text": "play me a song", "intent": "music", "split": "test"}
+        {"text": "Never read", "intent": "rest", "split": "val"}
+        {"text": "Play!", "intent": "music"}"#;
+    assert_eq!(digests(&alone("set.jsonl", lines.into())), digests(&splits));
+    assert_eq!(digests(&alone("set.jsonl.gz", gzip(lines.as_bytes()))), digests(&splits));
+    let beside: Files = vec![
+        ("data_full.json".into(), text.into()),
+        ("domains.json".into(), vec![]),
+        ("results.json".into(), vec![]),
+    ];
+    assert_eq!(digests(&open(folder(&beside).path()).unwrap()), digests(&splits));
+}
+
+#[test]
+fn texts_in_one_list_are_parted_by_class_and_have_subjects() {
+    let entries: Vec<String> = (0..40)
+        .map(|n| format!(r#"{{"text": "text {n}", "intent": {}, "subject": "p{}"}}"#, n % 2, n % 3))
+        .collect();
+    let list = one("set.json", format!("[{}]", entries.join(",")).into_bytes());
+    let splits = open(list.path()).unwrap();
+    assert_eq!((splits.train.len(), splits.test.len()), (32, 8));
+    assert_eq!(
+        (&splits.train.classes[..], &splits.train.subject_names[..]),
+        (&["0".into(), "1".into()][..], &["p0".into(), "p1".into(), "p2".into()][..])
+    );
+    let room = Room { memory: 9000, folder: Some(std::env::temp_dir()) };
+    let how = Reading { room, extraction: None };
+    let filed = unlearn::data::open(list.path(), &how).unwrap();
+    assert!(matches!(filed.train.values, Values::Filed(_)), "it fits in 9,000 bytes");
+    assert_eq!(digests(&filed), digests(&splits));
+    let small = open_with(list.path(), "hashed-ngrams:dimensions=32,longest=0").unwrap();
+    assert_eq!(small.train.shape, [32, 1, 1]);
+}
+
+#[test]
+fn damaged_texts_are_refused_by_line_column_and_entry() {
+    let deep = "[".repeat(1 << 20);
+    let long = format!(r#"[["{}", "a"]]"#, "x".repeat(70_000));
+    let cases: [(&str, &[&str]); 16] = [
+        ("", &["set.json", "line 1 column 0"]),
+        (
+            "{\"train\": [[\"a\", \"b\"],\n[\"a\"]]}",
+            &["line 2 column 5", "entry 1 (counted from 0) of train"],
+        ),
+        (r#"{"train": [["a", "b", "c"]]}"#, &["entry 0", "[TEXT, INTENT]"]),
+        (r#"{"train": [["", "b"]]}"#, &["entry 0", "text has 0 bytes"]),
+        (r#"{"train": [["a", ""]]}"#, &["entry 0", "intent has 0 bytes"]),
+        (r#"{"train": [["a", 1.5]]}"#, &["entry 0", "a name"]),
+        (r#"{"train": []}"#, &["training part", "no samples"]),
+        (r#"{"test": [["a", "b"]]}"#, &["training part", "no samples"]),
+        (r#"{"a": 1}"#, &["`a` is the name of no part"]),
+        (r#"[{"text": "a"}]"#, &["missing field `intent`"]),
+        (r#"[{"text": "a", "intent": "b", "label": "c"}]"#, &["`label` is there twice"]),
+        (r#"[{"text": "a", "intent": "b", "subject": "c"}, ["d", "e"]]"#, &["entry 1", "subject"]),
+        (r#"[{"text": "a", "intent": "b", "split": "rest"}]"#, &["`rest` is no part"]),
+        (r#"[["a", "b"]] 1"#, &["trailing", "column 14"]),
+        (&deep, &["set.json"]),
+        (&long, &["entry 0", "70000 bytes"]),
+    ];
+    for (text, words) in cases {
+        assert_refused(open(one("set.json", text.into()).path()), words);
+    }
+    let inner = format!(
+        r#"{{"oos": {}1{}, "train": [["a", "b"]]}}"#,
+        "[".repeat(1 << 20),
+        "]".repeat(1 << 20)
+    );
+    assert!(open(one("set.json", inner.into()).path()).is_err(), "one sample has no test part");
+    let lines = "{\"text\": \"a\", \"intent\": \"b\"}\n{\"text\": 5}\n";
+    assert_refused(open(one("set.jsonl", lines.into()).path()), &["line 2 column 10", "set.jsonl"]);
+    let bomb = gzip(&vec![b' '; 65 << 20]);
+    assert_refused(open(one("set.json.gz", bomb.clone()).path()), &["more than 67108864 bytes"]);
+    assert_refused(open(one("set.jsonl.gz", bomb).path()), &["line 1", "more than 1048576 bytes"]);
+    let both: Files = vec![("a.json".into(), TEXTS.into()), ("b.json".into(), TEXTS.into())];
+    assert_refused(open(folder(&both).path()), &["found a.json, b.json"]);
+}
+
+#[test]
+fn no_corruption_of_texts_makes_a_loader_panic() {
+    survive("set.json", TEXTS.as_bytes(), &Vec::new());
+    survive("set.json.gz", &gzip(TEXTS.as_bytes()), &Vec::new());
+}
+
+#[test]
+fn the_real_intents_are_read_as_published() {
+    let Some(splits) = real("clinc150") else { return };
+    assert_eq!((splits.train.len(), splits.test.len()), (15_000, 4500));
+    assert_eq!((splits.name.as_str(), splits.train.classes.len()), ("clinc150", 150));
+    for class in 0..150 {
+        let count = |labels: &[u32]| labels.iter().filter(|&&label| label == class).count();
+        assert_eq!((count(&splits.train.labels), count(&splits.test.labels)), (100, 30));
+    }
+}
+
+/// A PNG of 8-bit samples.
+fn png_of(color: png::ColorType, width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+    bytes
+}
+
+/// A small picture that depends on `seed`.
+fn png(seed: u64) -> Vec<u8> {
+    let mut stream = Stream::new(seed, "picture");
+    let pixels: Vec<u8> = (0..5 * 4 * 3).map(|_| stream.below(256) as u8).collect();
+    png_of(png::ColorType::Rgb, 5, 4, &pixels)
+}
+
+fn reference(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/pictures");
+    fs::read(folder.join(name)).unwrap()
+}
+
+fn values(splits: &Splits) -> &[u8] {
+    let Values::Bytes(values) = &splits.train.values else { panic!("pictures are bytes") };
+    values
+}
+
+#[test]
+fn pictures_are_read_from_class_folders_and_archives() {
+    let mut files = Files::new();
+    for (class, count) in [("dog", 10), ("cat", 5)] {
+        files.extend((0..count).map(|n| (format!("{class}/{n:02}.png"), png(n * 7 + count))));
+    }
+    files.push((".DS_Store".into(), vec![1]));
+    files.push(("._cat/x.png".into(), vec![1]));
+    let splits = the_same_from_everywhere(&files);
+    assert_eq!((splits.kind, splits.train.shape), ("pictures", [3, 4, 5]));
+    assert_eq!((splits.train.len(), splits.test.len()), (12, 3));
+    assert_eq!(splits.train.classes, ["cat", "dog"]);
+    let mut parted = Files::new();
+    for part in ["train", "val"] {
+        parted.extend(
+            files[..15].iter().map(|(name, bytes)| (format!("{part}/{name}"), bytes.clone())),
+        );
+    }
+    let splits = the_same_from_everywhere(&parted);
+    assert_eq!((splits.train.len(), splits.test.len()), (15, 15));
+    assert_eq!(splits.train.digest(), splits.test.digest());
+}
+
+#[test]
+fn jpegs_are_what_pillow_reads() {
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        shape: [usize; 3],
+        values: Vec<u8>,
+    }
+    let expected: std::collections::BTreeMap<String, Expected> =
+        serde_json::from_slice(&reference("expected.json")).unwrap();
+    assert_eq!(expected.len(), 3);
+    for (name, Expected { shape, values: expected }) in expected {
+        let files = ["train", "test"].map(|part| (format!("{part}/a/{name}"), reference(&name)));
+        let splits = open(folder(&files).path()).unwrap();
+        assert_eq!(splits.train.shape, shape);
+        // Decoders may round, and smooth colour at the rim, in ways of their own.
+        let away = || values(&splits).iter().zip(&expected).map(|(a, b)| u32::from(a.abs_diff(*b)));
+        let mean = away().sum::<u32>() as f32 / expected.len() as f32;
+        assert!(away().max() <= Some(8) && mean < 0.6, "{name}: {:?}, {mean}", away().max());
+    }
+}
+
+#[test]
+fn pictures_of_other_sizes_and_channels_need_settings() {
+    let grey = png_of(png::ColorType::Grayscale, 2, 2, &[0, 100, 200, 255]);
+    let clear = png_of(png::ColorType::GrayscaleAlpha, 2, 2, &[0, 9, 100, 8, 200, 7, 255, 6]);
+    let colour =
+        png_of(png::ColorType::Rgba, 2, 2, &[[255, 0, 0, 1], [9; 4], [5; 4], [7; 4]].concat());
+    let with = |bytes: &Vec<u8>| {
+        folder(&[("train/a/1.png".into(), grey.clone()), ("test/a/1.png".into(), bytes.clone())])
+    };
+    assert_eq!(values(&open(with(&clear).path()).unwrap()), [0, 100, 200, 255]);
+    let words = ["test/a/1.png", "2 x 2 in colour", "2 x 2 in grey"];
+    let other = with(&colour);
+    // The first name is the test part's: the error names the second.
+    assert_refused(
+        open(other.path()),
+        &["train/a/1.png", words[1], words[2], "picture:channels=3,height=2,width=2"],
+    );
+    let splits = open_with(other.path(), "picture:channels=3,height=2,width=2").unwrap();
+    assert_eq!(values(&splits), [0, 100, 200, 255].repeat(3));
+    let splits = open_with(other.path(), "picture:channels=1,height=1,width=2").unwrap();
+    assert_eq!((splits.train.shape, values(&splits)), ([1, 1, 2], &[100, 178][..]));
+}
+
+#[test]
+fn pictures_that_are_damaged_or_lie_are_refused_by_name() {
+    let with = |name: &str, bytes: Vec<u8>| {
+        open(folder(&[("a/1.png".into(), png(1)), (format!("b/{name}"), bytes)]).path())
+    };
+    let jpeg = reference("colour.jpg");
+    let size = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap() + 5;
+    let mut huge = jpeg.clone();
+    huge[size..size + 4].fill(0xff);
+    assert_refused(with("2.jpg", huge), &["b/2.jpg", "no picture"]);
+    let mut large = jpeg.clone();
+    large[size..size + 4].copy_from_slice(&[0x16, 0, 0x16, 0]);
+    assert_refused(with("2.jpg", large), &["b/2.jpg", "5632 x 5632 pixels in"]);
+    for end in [0, 1, 2, 30, size, jpeg.len() / 2, jpeg.len() - 20] {
+        assert_refused(with("2.jpg", jpeg[..end].to_vec()), &["b/2.jpg", "no picture"]);
+    }
+    let whole = png(2);
+    for end in [8, 20, 40, whole.len() - 20, whole.len() - 5] {
+        assert_refused(with("2.png", whole[..end].to_vec()), &["b/2.png", "no picture"]);
+    }
+    let mut wrong_sum = whole.clone();
+    wrong_sum[45] ^= 1;
+    assert_refused(with("2.png", wrong_sum), &["b/2.png"]);
+    // A bomb whose check sums are right: many zeros, deflated.
+    let bomb = png_of(png::ColorType::Grayscale, 16_000, 4000, &vec![0; 64_000_000]);
+    assert_refused(with("2.png", bomb), &["16000 x 4000", "33554432"]);
+    assert_refused(with("2.png", b"text".to_vec()), &["neither JPEG nor PNG"]);
+    let loose = open(folder(&[("1.png".into(), png(1)), ("b/2.png".into(), png(1))]).path());
+    assert_refused(loose, &["1.png", "no class"]);
+    let both: Files = vec![("a/1.png".into(), png(1)), ("b/1.wav".into(), wav(1))];
+    assert!(
+        open(folder(&both).path()).is_err(),
+        "the first ending decides; one class has one sample"
+    );
+}
+
+#[test]
+fn no_corruption_of_pictures_makes_a_loader_panic() {
+    let beside: Files = vec![("train/a/1.png".into(), png(1)), ("test/a/1.png".into(), png(3))];
+    survive("train/b/2.png", &png(2), &beside);
+    for name in ["colour.jpg", "grey.jpg", "progressive.jpg"] {
+        let beside: Files = vec![("test/a/1.jpg".into(), reference(name))];
+        survive("train/a/2.jpg", &reference(name), &beside);
+    }
+}
+
+#[test]
+fn the_real_cifar_in_jpeg_is_read_from_its_archive() {
+    let Some(splits) = real("cifar10/cifar10-jpeg.tar.xz") else { return };
+    assert_eq!((splits.train.len(), splits.test.len()), (50_000, 10_000));
+    assert_eq!((splits.kind, splits.train.shape), ("pictures", [3, 32, 32]));
+    assert_eq!((splits.train.classes[0].as_str(), splits.train.classes.len()), ("airplane", 10));
+}

@@ -1,5 +1,6 @@
 //! Samples out of the files of a tree: read one after another, decoded many at a time, kept in the
-//! order in which they were read.
+//! order in which they were read. Which part a file belongs to is known only when all names are, so
+//! the memory that [`Room`] allows to one part is here that of both.
 
 use std::ops::ControlFlow::Continue;
 use std::path::Path;
@@ -8,20 +9,23 @@ use rayon::prelude::*;
 
 use super::dataset::Values;
 use super::error::DataError;
+use super::extraction::Extraction;
 use super::room::{Element, Gather, Room};
 use super::tree::{Leaf, MAX_FILE, Tree};
 
-/// How many files are decoded at a time, and how many bytes of files out of an archive.
+/// How many files are decoded at a time, how many values they may give, and how many bytes of files
+/// out of an archive may wait.
 const TOGETHER: usize = 512;
+const TOGETHER_VALUES: usize = 1 << 24;
 const TOGETHER_BYTES: usize = 32 << 20;
 
 /// What the files of a tree gave.
-pub(super) struct Collected<F> {
+pub(super) struct Collected {
     /// Names in the order in which they were read.
     pub names: Vec<String>,
     pub values: Values,
-    /// What the first file said about all.
-    pub fitted: F,
+    /// What makes a sample of a file.
+    pub extraction: Extraction,
     /// Names and contents of the files that are lists.
     pub lists: Vec<(String, Vec<u8>)>,
 }
@@ -35,7 +39,7 @@ pub(super) struct Wanted {
 }
 
 /// Reads the samples of a tree, and the lists besides. `fit` sees the first sample's file before any
-/// is decoded; `sample` decodes one.
+/// is decoded, and says how all are; `sample` decodes one.
 ///
 /// # Errors
 /// [`DataError::NoSamples`] if there is none; else the first error in the order of reading.
@@ -43,9 +47,9 @@ pub(super) fn collect<T: Element + Send, F: Sync>(
     tree: &Tree,
     room: &Room,
     wanted: &Wanted,
-    fit: impl Fn(&Path, &[u8]) -> Result<F, DataError>,
+    fit: impl Fn(&Path, &[u8]) -> Result<(F, Extraction), DataError>,
     sample: impl Fn(&F, &Path, &[u8]) -> Result<Vec<T>, DataError> + Sync,
-) -> Result<Collected<F>, DataError> {
+) -> Result<Collected, DataError> {
     let (mut names, mut lists) = (Vec::new(), Vec::new());
     let (mut gather, mut fitted) = (Gather::new(room), None);
     let (mut waiting, mut held) = (Vec::new(), 0);
@@ -78,16 +82,19 @@ pub(super) fn collect<T: Element + Send, F: Sync>(
         };
         held += leaf.held();
         waiting.push(leaf);
-        if waiting.len() >= TOGETHER || held >= TOGETHER_BYTES {
+        let (fitted, extraction) = fitted;
+        let values: usize = extraction.shape().iter().product();
+        let together = (TOGETHER_VALUES / values).clamp(1, TOGETHER);
+        if waiting.len() >= together || held >= TOGETHER_BYTES {
             held = 0;
             decode(&mut waiting, fitted)?;
         }
         Ok(Continue(()))
     })?;
-    let Some(fitted) = fitted else {
+    let Some((fitted, extraction)) = fitted else {
         return Err(DataError::NoSamples { what: format!("`{}`", tree.path().display()) });
     };
     decode(&mut waiting, &fitted)?;
     let values = gather.finish()?;
-    Ok(Collected { names, values, fitted, lists })
+    Ok(Collected { names, values, extraction, lists })
 }

@@ -24,8 +24,10 @@ mod scenario;
 
 mod collect;
 mod features;
+mod intents;
 mod layout;
 mod lists;
+mod pictures;
 mod signal_error;
 mod sound;
 mod tree;

@@ -8,7 +8,7 @@ use super::extraction::Extraction;
 use super::made::Population;
 use super::room::Room;
 use super::tree::{Tree, is_archive, only_archive};
-use super::{cifar, idx, sound};
+use super::{cifar, idx, intents, pictures, sound};
 
 /// The most names of a folder that a message tells.
 const NAMES_TOLD: usize = 8;
@@ -54,7 +54,8 @@ impl Parts {
     }
 }
 
-const KINDS: [Kind; 4] = [idx::KIND, cifar::KIND, cifar::SMALL_KIND, sound::KIND];
+const KINDS: [Kind; 6] =
+    [idx::KIND, cifar::KIND, cifar::SMALL_KIND, sound::KIND, intents::KIND, pictures::KIND];
 
 /// Opens what `text` names: `made` or `made:SEED` is the made population; anything else is a
 /// folder or a file, or, where there is no such path, one of that name below `root`.

@@ -5,7 +5,7 @@
 //! really arrive, and never beyond the limit that its reader asks for.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -41,14 +41,18 @@ impl Packed {
     pub(crate) fn open(file: &Path) -> Result<Self, DataError> {
         let opened = File::open(file)
             .map_err(|source| DataError::Io { file: file.to_path_buf(), source })?;
-        let bytes = BufReader::new(opened);
+        Ok(Self::over(file, BufReader::new(opened)))
+    }
+
+    /// Reads `bytes` as if `file` held them.
+    pub(crate) fn over(file: &Path, bytes: impl BufRead + 'static) -> Self {
         let ending = file.extension().and_then(|ending| ending.to_str());
         let (from, decodes): (Box<dyn Read>, bool) = match ending {
             Some("gz" | "tgz") => (Box::new(MultiGzDecoder::new(bytes)), true),
             Some("xz") => (Box::new(XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB)), true),
             _ => (Box::new(bytes), false),
         };
-        Ok(Self { file: file.to_path_buf(), from, given: 0, decodes })
+        Self { file: file.to_path_buf(), from, given: 0, decodes }
     }
 
     /// How many uncompressed bytes were read.

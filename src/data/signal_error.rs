@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::extraction::{Extraction, LogMel};
+use super::extraction::{Extraction, LogMel, Picture};
 
 /// Why files of sound, text or pictures were refused.
 #[derive(Debug, thiserror::Error)]
@@ -138,4 +138,51 @@ pub enum SignalError {
         /// The rate that the features are made for.
         expected: u32,
     },
+
+    /// Text that is not what it should be.
+    #[error(
+        "`{}` line {line} column {column}: {why}; expected {expected}",
+        file.display()
+    )]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1 in bytes.
+        column: usize,
+        /// What is wrong there, with the entry.
+        why: String,
+        /// What the file should hold.
+        expected: &'static str,
+    },
+
+    /// A picture that cannot be read.
+    #[error("`{}` is no picture that can be read: {why}", file.display())]
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// A picture unlike the first one.
+    #[error(
+        "`{}` is {}, the first picture {}; bring all to one size with `--features {}`",
+        file.display(), told(found), told(expected), Extraction::Picture(*expected)
+    )]
+    PictureShape {
+        /// The file.
+        file: PathBuf,
+        /// Its size and channels.
+        found: Picture,
+        /// Those of the first picture.
+        expected: Picture,
+    },
+}
+
+/// A size, as people say it.
+fn told(of: &Picture) -> String {
+    let colour = if of.channels == 1 { "grey" } else { "colour" };
+    format!("{} x {} in {colour}", of.width, of.height)
 }

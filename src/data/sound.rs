@@ -60,15 +60,14 @@ fn open(path: &Path, how: &Reading) -> Result<Parts, DataError> {
             Some(settings) => settings,
             None => LogMel::for_rate(rate(file, bytes)?),
         };
-        Ok((settings, Spectrogram::new(&settings)))
+        Ok((Spectrogram::new(&settings), Extraction::LogMel(settings)))
     };
-    let sample = |(settings, spectrogram): &(LogMel, Spectrogram), file: &Path, bytes: &[u8]| {
-        Ok(spectrogram.of(&heard(file, bytes, settings.rate)?))
+    let sample = |spectrogram: &Spectrogram, file: &Path, bytes: &[u8]| {
+        Ok(spectrogram.of(&heard(file, bytes, spectrogram.rate())?))
     };
-    let Collected { names, values, fitted: (settings, _), lists } =
+    let Collected { names, values, extraction, lists } =
         collect(&tree, &how.room, &wanted, fit, sample)?;
     let places = places(path, &names, &lists)?;
-    let extraction = Extraction::LogMel(settings);
     let files = Files { names, places, values, shape: extraction.shape() };
     let (train, test) = files.parts(path)?;
     Ok(Parts { extraction: Some(extraction), ..Parts::plain(train, test) })

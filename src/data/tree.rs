@@ -218,7 +218,6 @@ impl Tree {
                 }
             }
         }
-        drop(archive);
         if packed.given() <= end {
             let (file, found) = (self.path.clone(), packed.given());
             let what = "the end of the archive";

@@ -40,6 +40,11 @@ impl Spectrogram {
         Self { settings: *settings, window, bands: bands(settings), transform }
     }
 
+    /// Samples of sound a second that it is made for.
+    pub(in crate::data) fn rate(&self) -> u32 {
+        self.settings.rate
+    }
+
     /// The spectrogram `[mels, frames]` of `sound`, row-major, lowest band first.
     ///
     /// With `x` the sound, followed by silence, `w[n] = (1 - cos(2 pi n / window)) / 2` and `F` the
