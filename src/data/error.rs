@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 
+use super::tables::error::TableError;
+
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -469,6 +471,10 @@ pub enum DataError {
         /// Samples there are in all.
         samples: usize,
     },
+
+    /// NumPy arrays or a CSV file are wrong.
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 /// The most names told in one message; the rest is counted.

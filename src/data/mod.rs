@@ -21,6 +21,7 @@ mod open;
 mod packed;
 mod room;
 mod scenario;
+mod tables;
 
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
@@ -31,3 +32,4 @@ pub use made::Population;
 pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
+pub use tables::error::TableError;

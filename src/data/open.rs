@@ -7,6 +7,7 @@ use super::error::DataError;
 use super::extraction::Extraction;
 use super::made::Population;
 use super::room::Room;
+use super::tables::{arrays, csv};
 use super::{cifar, idx};
 
 /// The most names of a folder that a message tells.
@@ -53,7 +54,8 @@ impl Parts {
     }
 }
 
-const KINDS: [Kind; 3] = [idx::KIND, cifar::KIND, cifar::SMALL_KIND];
+const KINDS: [Kind; 6] =
+    [idx::KIND, cifar::KIND, cifar::SMALL_KIND, cifar::HUNDRED_KIND, arrays::KIND, csv::KIND];
 
 /// Opens what `text` names: `made` or `made:SEED` is the made population; anything else is a
 /// folder or a file, or, where there is no such path, one of that name below `root`.
