@@ -218,6 +218,41 @@ fn cifar_is_read_under_both_names_and_all_packings() {
     }
 }
 
+/// Records of CIFAR-100: a coarse label, a fine one, pixels of one value.
+fn fine_records(labels: &[u8]) -> Vec<u8> {
+    labels.iter().flat_map(|&label| [vec![19, label], vec![label; 3072]].concat()).collect()
+}
+
+#[test]
+fn cifar_100_is_read_by_its_fine_labels() {
+    for below in ["", "cifar-100-binary/"] {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), &format!("{below}train.bin.gz"), &gzip(&fine_records(&[0, 99, 39])));
+        assert_refused(&folder, &["part of CIFAR-100", "test.bin"]);
+        put(folder.path(), &format!("{below}test.bin"), &fine_records(&[1]));
+        let splits = open(folder.path()).unwrap();
+        assert_eq!((splits.name.as_str(), splits.kind), ("cifar100", "CIFAR-100"));
+        assert_eq!(
+            (&splits.train.labels[..], &splits.test.labels[..]),
+            (&[0, 99, 39][..], &[1][..])
+        );
+        let names = [0, 39, 99].map(|label| splits.train.classes[label].as_str());
+        assert_eq!(names, ["apple", "keyboard", "worm"]);
+        let Values::Bytes(pixels) = &splits.train.values else { panic!("not bytes") };
+        assert_eq!((pixels.len(), pixels[3071], pixels[3072]), (3 * 3072, 0, 99));
+
+        let names: String = (0..100).map(|label| format!("name{label}\n")).collect();
+        put(folder.path(), &format!("{below}fine_label_names.txt"), names.as_bytes());
+        assert_eq!(open(folder.path()).unwrap().train.classes[7], "name7");
+        put(folder.path(), &format!("{below}test.bin"), &fine_records(&[5, 100]));
+        assert_refused(&folder, &["test.bin", "record 1", "label 100", "0 to 99"]);
+        put(folder.path(), &format!("{below}test.bin"), &fine_records(&[5])[..3073]);
+        assert_refused(&folder, &["test.bin", "3073 bytes", "needs 3074"]);
+        put(folder.path(), "small_test.bin", &records(&[1]));
+        assert_refused(&folder, &["a small CIFAR-10 and CIFAR-100"]);
+    }
+}
+
 #[test]
 fn damaged_cifar_files_are_refused_by_place_and_value() {
     let with = |bytes| cifar_with("small_train.bin", bytes);
@@ -257,10 +292,10 @@ fn a_folder_says_what_was_looked_for() {
     let empty = folder(&[]);
     assert!(matches!(refusal(&empty), DataError::EmptyFolder { .. }));
     assert_refused(&empty, &words);
-    let other = folder(&[("notes.txt", vec![1]), ("weights.npz", vec![2])]);
+    let other = folder(&[("notes.txt", vec![1]), ("weights.bin", vec![2])]);
     assert!(matches!(refusal(&other), DataError::Unrecognised { .. }));
     assert_refused(&other, &words);
-    assert_refused(&other, &["found notes.txt, weights.npz"]);
+    assert_refused(&other, &["found notes.txt, weights.bin"]);
     let both = idx_with("small_train.bin", records(&[1]));
     assert!(matches!(refusal(&both), DataError::SeveralKinds { .. }));
     assert_refused(&both, &["IDX and a small CIFAR-10"]);
@@ -331,6 +366,10 @@ fn no_corruption_makes_a_loader_panic() {
     for (name, bytes) in packings {
         survive(name, &bytes, |bytes| cifar_with(name, bytes));
     }
+    let hundred = gzip(&fine_records(&[1, 2, 3]));
+    survive("train.bin.gz", &hundred, |bytes| {
+        folder(&[("train.bin.gz", bytes), ("test.bin", fine_records(&[4]))])
+    });
     survive("batches.meta.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n", |bytes| {
         let folder = cifar_with("small_train.bin", records(&[1]));
         put(folder.path(), "batches.meta.txt", &bytes);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::base::disk::DiskError;
 
 use super::signal_error::SignalError;
+use super::tables::error::TableError;
 
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
@@ -475,6 +476,9 @@ pub enum DataError {
     /// Sound, text or pictures were refused.
     #[error(transparent)]
     Signal(#[from] SignalError),
+    /// NumPy arrays or a CSV file are wrong.
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 /// The most names told in one message; the rest is counted.

@@ -54,7 +54,6 @@ pub(crate) const TEST_SHARE: f64 = 0.2;
 /// A set that comes in one part, in two: to learn from, and [`TEST_SHARE`] of each class, in whole
 /// groups, that only measures. The same whatever the seed of a run, so that every command on the same
 /// files sees the same parts.
-#[allow(dead_code)]
 pub(crate) fn apart(set: &Dataset) -> Result<(Dataset, Dataset), DataError> {
     set.check()?;
     let Holdout { learn, held } = holdout(set, TEST_SHARE, 0)?;

@@ -21,6 +21,7 @@ mod open;
 mod packed;
 mod room;
 mod scenario;
+mod tables;
 
 mod collect;
 mod features;
@@ -42,3 +43,4 @@ pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
 pub use signal_error::SignalError;
+pub use tables::error::TableError;

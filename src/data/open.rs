@@ -7,6 +7,7 @@ use super::error::DataError;
 use super::extraction::Extraction;
 use super::made::Population;
 use super::room::Room;
+use super::tables::{arrays, csv};
 use super::tree::{Tree, is_archive, only_archive};
 use super::{cifar, idx, intents, pictures, sound};
 
@@ -54,8 +55,17 @@ impl Parts {
     }
 }
 
-const KINDS: [Kind; 6] =
-    [idx::KIND, cifar::KIND, cifar::SMALL_KIND, sound::KIND, intents::KIND, pictures::KIND];
+const KINDS: [Kind; 9] = [
+    idx::KIND,
+    cifar::KIND,
+    cifar::SMALL_KIND,
+    cifar::HUNDRED_KIND,
+    arrays::KIND,
+    csv::KIND,
+    sound::KIND,
+    intents::KIND,
+    pictures::KIND,
+];
 
 /// Opens what `text` names: `made` or `made:SEED` is the made population; anything else is a
 /// folder or a file, or, where there is no such path, one of that name below `root`.

@@ -88,6 +88,14 @@ impl Packed {
         }
     }
 
+    /// Replaces what is in `bytes` by the next `limit` bytes: fewer, or none, where the file ends.
+    pub(crate) fn refill(&mut self, limit: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+        bytes.clear();
+        let read = (&mut self.from).take(limit as u64).read_to_end(bytes);
+        self.given += bytes.len() as u64;
+        read.map(|_| ()).map_err(|source| self.failed(source))
+    }
+
     /// Reads exactly `len` bytes, which are `what`.
     pub(crate) fn exactly(&mut self, len: u64, what: &'static str) -> Result<Vec<u8>, DataError> {
         let expected = self.given.saturating_add(len);
