@@ -8,22 +8,26 @@
 //! Knows no network and no measurement: whoever calls hands in words and numbers.
 
 mod bars;
+mod decades;
 mod gallery;
 mod histogram;
 mod layers;
 mod lines;
 mod picture;
 mod plot;
+mod rows;
 mod text;
 
 use std::fmt::Write as _;
 
 pub use bars::{Bar, BarSeries, Bars};
+pub use decades::Decades;
 pub use gallery::{Gallery, GalleryRow};
 pub use histogram::{Group, Histogram};
 pub use layers::{Layer, Layers};
 pub use lines::{Line, Lines};
 pub use picture::{Picture, Pictures};
+pub use rows::{Row, Rows};
 use text::escape;
 pub use text::number;
 
@@ -192,6 +196,16 @@ impl Page {
     /// How much of each layer is left.
     pub fn layers(self, layers: &Layers) -> Self {
         self.figure(&layers.title, &layers.note, &layers.html())
+    }
+
+    /// Rows of stacked bars.
+    pub fn rows(self, rows: &Rows) -> Self {
+        self.figure(&rows.title, &rows.note, &rows.html())
+    }
+
+    /// Counts over powers of ten.
+    pub fn decades(self, decades: &Decades) -> Self {
+        self.figure(&decades.title, &decades.note, &decades.html())
     }
 
     /// A strip of small pictures.
