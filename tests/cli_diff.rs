@@ -235,15 +235,15 @@ fn what_is_no_model_is_refused_by_name_on_either_side() {
 #[test]
 fn words_that_fit_badly_are_refused_before_anything_is_written() {
     let home = folder();
-    fs::create_dir(home.path().join("folder")).unwrap();
+    fs::create_dir(home.path().join("folder.html")).unwrap();
     let diff = "diff base.esm base.rewind.esm";
     let wrong: [(&str, i32, &[&str]); 6] = [
         ("diff base.esm", 2, &["<B>"]),
         ("diff base.esm base.rewind.esm out.esm", 2, &["out.esm"]),
         ("--moved=-1", 2, &["--moved"]),
-        ("--plot folder", 2, &["folder is a folder; --plot names a file"]),
+        ("--plot folder.html", 2, &["folder.html is a folder; --plot names a file"]),
         ("--plot nowhere/x.html", 2, &["nowhere is not a folder", "another --plot"]),
-        ("--plot base.rewind.esm", 2, &["--plot names the model that is read, base.rewind.esm"]),
+        ("--plot base.rewind.esm", 2, &["--plot is base.rewind.esm", "ends in .html"]),
     ];
     for (words, code, phrases) in wrong {
         let words =

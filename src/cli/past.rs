@@ -130,16 +130,11 @@ pub(super) fn same_data(
 
 /// Refuses to write over the file that is read.
 pub(super) fn not_itself(model: &Path, out: &Path) -> Result<(), Fault> {
-    not_itself_of("--out", model, out)
-}
-
-/// As [`not_itself`], for the path that another `option` names.
-pub(super) fn not_itself_of(option: &str, model: &Path, out: &Path) -> Result<(), Fault> {
     let same =
         model.canonicalize().ok().filter(|model| out.canonicalize().ok().as_ref() == Some(model));
     match same {
         Some(_) => Err(Fault::Usage(format!(
-            "{option} names the model that is read, {}: choose another file",
+            "--out names the model that is read, {}: choose another file",
             setting::told(model)
         ))),
         None => Ok(()),

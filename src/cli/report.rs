@@ -16,6 +16,7 @@ mod lines;
 mod picture;
 mod plot;
 mod rows;
+mod sketches;
 mod text;
 
 use std::fmt::Write as _;
@@ -28,6 +29,7 @@ pub use layers::{Layer, Layers};
 pub use lines::{Line, Lines};
 pub use picture::{Picture, Pictures};
 pub use rows::{Row, Rows};
+pub use sketches::{Sketch, SketchRow, Sketches};
 use text::escape;
 pub use text::number;
 
@@ -216,6 +218,11 @@ impl Page {
     /// Small pictures in rows and columns.
     pub fn gallery(self, gallery: &Gallery) -> Self {
         self.figure(&gallery.title, &gallery.note, &gallery.html())
+    }
+
+    /// Small curves in rows and columns.
+    pub fn sketches(self, sketches: &Sketches) -> Self {
+        self.figure(&sketches.title, &sketches.note, &sketches.html())
     }
 
     /// The last line of the page: version, seed, digest of what was measured.

@@ -181,8 +181,20 @@ pub(super) fn check_output(path: &Path) -> Result<(), Fault> {
     check_output_of("--out", path)
 }
 
+/// Refuses a page, named by `option`, that cannot be written. Its ending keeps a model or data that is
+/// read from being written over.
+pub(super) fn check_page(option: &str, path: &Path) -> Result<(), Fault> {
+    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("html")) {
+        true => check_output_of(option, path),
+        false => Err(Fault::Usage(format!(
+            "{option} is {}; a page has a name that ends in .html",
+            path.display()
+        ))),
+    }
+}
+
 /// As [`check_output`], for the path that another `option` names.
-pub(super) fn check_output_of(option: &str, path: &Path) -> Result<(), Fault> {
+fn check_output_of(option: &str, path: &Path) -> Result<(), Fault> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

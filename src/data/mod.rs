@@ -1,9 +1,9 @@
 //! Data sets: samples, labels, subjects, groups.
 //!
 //! Owns reading what people have ([`open()`]) within the memory it may take ([`Room`]), how samples are
-//! made of it ([`Extraction`]), making what they have not ([`Population`]), saying
-//! what is to be forgotten ([`Scenario`]), and the order and variation of an epoch ([`Order`],
-//! [`Augment`]). Knows no network. Imports [`crate::base`].
+//! made of it ([`Extraction`]), making what they have not ([`Population`]), counting what is there
+//! ([`Survey`]), saying what is to be forgotten ([`Scenario`]), and the order and variation of an
+//! epoch ([`Order`], [`Augment`]). Knows no network. Imports [`crate::base`].
 //!
 //! What comes from a file is checked before the rest of the house sees it: a loader holds its
 //! header against limits, and [`Dataset::check`] holds a whole set together.
@@ -21,6 +21,7 @@ mod open;
 mod packed;
 mod room;
 mod scenario;
+mod survey;
 
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
@@ -31,3 +32,4 @@ pub use made::Population;
 pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
+pub use survey::{Channel, Counted, Grouped, Repeats, Survey};

@@ -7,7 +7,6 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
-use super::past;
 use super::setting::{self, Common, Out};
 use crate::base::disk::{FileDisk, replace};
 use crate::format::ModelFile;
@@ -56,10 +55,7 @@ struct Compared {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Some(plot) = &args.plot {
-        for model in [&args.a, &args.b] {
-            past::not_itself_of("--plot", model, plot)?;
-        }
-        setting::check_output_of("--plot", plot)?;
+        setting::check_page("--plot", plot)?;
     }
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     let difference = Difference::between(a.side(), b.side(), args.moved);

@@ -23,6 +23,7 @@ fn sample() -> Page {
         .histogram(&histogram())
         .decades(&decades())
         .rows(&rows())
+        .sketches(&sketches())
         .section("What is left")
         .layers(&layers())
         .pictures(&pictures())
@@ -141,6 +142,28 @@ fn rows() -> Rows {
     }
 }
 
+fn sketches() -> Sketches {
+    let sketch = |phase: f64| Sketch {
+        caption: "sample 7".into(),
+        curves: (0..3)
+            .map(|curve| {
+                (0..60).map(|t| (f64::from(t) / 9.0 + phase + f64::from(curve)).sin()).collect()
+            })
+            .collect(),
+    };
+    let row =
+        |name: &str| SketchRow { name: name.into(), sketches: vec![sketch(0.0), sketch(1.0)] };
+    Sketches {
+        title: "Some samples".into(),
+        note: "Across: time, steps. Up: value.".into(),
+        curves: ["x", "y", "z"].map(String::from).to_vec(),
+        range: [-1.0, 1.0],
+        span: [0.0, 59.0],
+        bars: false,
+        rows: vec![row("walking"), row("sitting")],
+    }
+}
+
 fn layers() -> Layers {
     let layer = |name: &str, kept, all| Layer { name: name.into(), kept, all };
     Layers {
@@ -234,7 +257,10 @@ fn text_from_outside_stays_text() {
     let page = Page::new(evil).lead(evil).section(evil).text(evil).footer(evil);
     let page = page.facts(&[Fact::new(evil, evil, evil)]).table(&table).bars(&bars).lines(&lines);
     let page = page.gallery(&gallery).code(evil).terms([(evil, evil)]);
-    let page = page.decades(&decades).rows(&rows);
+    let mut sketches = sketches();
+    (sketches.curves[0], sketches.rows[0].name) = (evil.into(), evil.into());
+    sketches.rows[0].sketches[0].caption = evil.into();
+    let page = page.decades(&decades).rows(&rows).sketches(&sketches);
     let html = page.histogram(&histogram).layers(&layers).pictures(&pictures).html();
     assert!(!html.contains("<script") && !html.contains("onload='") && !html.contains('\u{0}'));
     assert!(!html.contains("\" onload"));
@@ -250,6 +276,7 @@ fn what_was_not_measured_leaves_a_gap_and_no_nan() {
     let nothing = Page::new("").bars(&Bars::default()).lines(&Lines::default());
     let nothing = nothing.histogram(&Histogram::default()).layers(&Layers::default());
     let nothing = nothing.decades(&Decades::default()).rows(&Rows::default());
+    let nothing = nothing.sketches(&Sketches::default());
     for html in [Page::new("").bars(&bars).lines(&lines).html(), nothing.html()] {
         assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
     }
