@@ -209,6 +209,12 @@ fn the_page_is_whole_and_the_same_for_any_number_of_threads() {
     for outside in ["http://", "https://", "<script", "<link", "NaN"] {
         assert!(!html.contains(outside), "the page holds `{outside}`");
     }
+    for table in html.split("<table>").skip(1) {
+        let (head, body) = table.split_once("<tbody>").unwrap();
+        let heads = head.matches("<th ").count();
+        let mut rows = body[..body.find("</tbody>").unwrap()].split("<tr>").skip(1);
+        assert!(rows.all(|row| row.matches("<td").count() == heads), "cells without a head");
+    }
 }
 
 #[test]

@@ -96,15 +96,19 @@ fn what_to_beware_of_is_counted() {
 #[test]
 fn a_set_in_a_file_is_told_as_the_set_in_memory_is() {
     let home = TempDir::new().unwrap();
-    let labels: Vec<u8> = (0..40).map(|index| index % 4).collect();
-    let shades: Vec<u8> = (0..40).map(|index| index * 6).collect();
-    idx(&home.path().join("set"), "train", &labels, &shades);
-    idx(&home.path().join("set"), "t10k", &labels[..8], &shades[..8]);
+    fs::create_dir(home.path().join("set")).unwrap();
+    for (name, count) in [("small_train.bin", 20u8), ("small_test.bin", 5)] {
+        let record = |index: u8| {
+            (0..3073u32).map(move |at| if at == 0 { index % 10 } else { (at as u8) ^ index })
+        };
+        let bytes: Vec<u8> = (0..count).flat_map(record).collect();
+        fs::write(home.path().join("set").join(name), bytes).unwrap();
+    }
     let page = |memory: &str, name: &str| {
         let words = format!("inspect --data set --data-memory {memory} --picture {name}");
         (json(home.path(), &words), fs::read(home.path().join(name)).unwrap())
     };
-    let ((mut held, one), (mut filed, two)) = (page("1MB", "one.html"), page("16B", "two.html"));
+    let ((mut held, one), (mut filed, two)) = (page("1MB", "one.html"), page("7kB", "two.html"));
     assert_eq!(
         (&held["train"]["kept_in"], &filed["train"]["kept_in"]),
         (&value!("memory"), &value!("file"))
@@ -146,7 +150,7 @@ fn words_and_data_that_cannot_be_are_refused_by_name() {
     let wrong: [(&str, i32, &[&str]); 9] = [
         ("inspect", 2, &["FILE"]),
         ("inspect base.esm --data made", 2, &["--data"]),
-        ("inspect base.esm --picture x.html", 2, &["--data"]),
+        ("inspect base.esm --picture x.html", 2, &["--picture", "--data"]),
         ("inspect --data nowhere", 3, &["no data at `nowhere`"]),
         ("inspect --data empty", 3, &["`empty` is empty"]),
         ("inspect --data made --features log-mel", 2, &["log-mel"]),

@@ -200,11 +200,9 @@ fn tensors(difference: &Difference) -> Table {
         title: "Every tensor".into(),
         note: "Distances over the union. l2 is the length of B − A, relative is to that of A."
             .into(),
-        columns: [
-            "tensor", "shape", "in both", "left", "came", "changed", "l2", "relative", "cosine",
-        ]
-        .map(String::from)
-        .to_vec(),
+        columns: ["tensor", "shape", "in both", "mask", "changed", "l2", "relative", "cosine"]
+            .map(String::from)
+            .to_vec(),
         rows: difference.tensors.iter().map(row).collect(),
     }
 }

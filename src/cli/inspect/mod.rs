@@ -29,10 +29,10 @@ pub(super) struct Args {
     data_memory: Bytes,
     /// How samples are made of sound, text or pictures, as KIND:KEY=VALUE,... [default: what fits the
     /// data]
-    #[arg(long, value_name = "TEXT", requires = "data")]
+    #[arg(long, value_name = "TEXT")]
     features: Option<String>,
     /// Also show some samples of each class: one HTML page that needs nothing else
-    #[arg(long, value_name = "FILE.html", requires = "data")]
+    #[arg(long, value_name = "FILE.html")]
     picture: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
@@ -44,6 +44,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             let source = DataArgs { data: data.clone(), data_memory: args.data_memory };
             data::run(&source, args.features.as_deref(), args.picture.as_deref(), out)
         }
+        (Some(_), None) if args.picture.is_some() || args.features.is_some() => Err(Fault::Usage(
+            "--picture and --features belong to --data; a model file has no samples".into(),
+        )),
         (Some(file), None) => model::run(file, out),
         (None, None) => Err(Fault::Usage("give a model file, or a data set with --data".into())),
     }

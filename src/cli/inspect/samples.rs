@@ -27,7 +27,11 @@ pub(super) fn page(seen: &Seen<'_>) -> Page {
     let (data, survey) = (seen.data, seen.survey);
     let [channels, height, width] = data.train.shape;
     let made = match &data.extraction {
-        Some(extraction) => format!(" Samples were made by {extraction}."),
+        Some(extraction) => {
+            let setting = |(key, value): (String, String)| format!("{key} {value}");
+            let settings: Vec<String> = extraction.settings().into_iter().map(setting).collect();
+            format!(" Samples were made by {}: {}.", extraction.kind(), settings.join(", "))
+        }
         None => String::new(),
     };
     let page = Page::new(format!("What is in {}", data.name))
@@ -67,8 +71,11 @@ fn facts(seen: &Seen<'_>) -> Vec<Fact> {
     };
     let repeats = survey.repeats;
     vec![
-        Fact::new("Training samples", count(data.train.len()), ""),
-        Fact::new("Test samples", count(data.test.len()), ""),
+        Fact::new(
+            "Samples",
+            count(data.train.len() + data.test.len()),
+            format!("{} train, {} test", count(data.train.len()), count(data.test.len())),
+        ),
         Fact::new("Classes", count(survey.classes.len()), classes),
         Fact::new("Subjects", subjects, ""),
         Fact::new(
@@ -369,5 +376,123 @@ fn values(channels: &[Channel]) -> Table {
         ),
         columns: ["channel", "low", "high", "mean", "std"].map(String::from).to_vec(),
         rows: channels.iter().enumerate().take(NAMES).map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Stream;
+    use crate::data::{HashedNgrams, Splits, Survey, Values};
+
+    /// A set of 40 samples of three classes and two people, whose values `draw` gives by sample and
+    /// place.
+    fn made(
+        shape: [usize; 3],
+        extraction: Option<Extraction>,
+        mut draw: impl FnMut(usize, usize) -> f32,
+    ) -> Splits {
+        let len: usize = shape.iter().product();
+        let train = Dataset {
+            shape,
+            values: Values::Floats((0..40 * len).map(|at| draw(at / len, at % len)).collect()),
+            labels: (0..40).map(|index| index % 3).collect(),
+            classes: ["walking", "sitting", "standing on one leg"].map(String::from).to_vec(),
+            subjects: (0..40).map(|index| index / 20).collect(),
+            subject_names: ["ana", "ben"].map(String::from).to_vec(),
+            groups: Vec::new(),
+        };
+        let test = train.subset(&[0, 1]);
+        Splits { name: "drawn".into(), kind: "test", extraction, train, test }
+    }
+
+    fn html(name: &str, data: &Splits) -> String {
+        let survey = Survey::of(data).unwrap();
+        let html = page(&Seen { asked: name, data, survey: &survey, networks: vec![] }).html();
+        assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
+        // For looking at: `UNLEARN_PAGES=folder cargo test --lib samples`.
+        if let Some(folder) = std::env::var_os("UNLEARN_PAGES") {
+            let path = std::path::Path::new(&folder).join(format!("{name}.html"));
+            std::fs::write(path, &html).unwrap();
+        }
+        html
+    }
+
+    fn holds(html: &str, phrases: &[&str]) {
+        phrases.iter().for_each(|phrase| assert!(html.contains(phrase), "no `{phrase}`"));
+    }
+
+    #[test]
+    fn a_spectrogram_is_a_map_of_colours_with_low_bands_at_the_bottom() {
+        let settings = LogMel { mels: 20, frames: 32, ..LogMel::default() };
+        let mut stream = Stream::new(3, "spectrogram");
+        let data = made([1, 20, 32], Some(Extraction::LogMel(settings)), |sample, at| {
+            let (band, frame) = (at / 32, at % 32);
+            let loud = (band as f32 - 4.0 - sample as f32 / 5.0 - frame as f32 / 6.0).abs();
+            -loud + stream.unit() as f32
+        });
+        let html = html("spectrogram", &data);
+        holds(&html, &["Across: time, 0.51 s", "20 mel bands from 40 Hz at the bottom", "4000 Hz"]);
+        assert_eq!(html.matches("<img ").count(), 12);
+        let survey = Survey::of(&data).unwrap();
+        let seen = Seen { asked: "x", data: &data, survey: &survey, networks: vec![] };
+        let gallery = spectrograms(&seen, &[vec![0]], &settings);
+        let picture = &gallery.rows[0].pictures[0];
+        // Sample 0 is loud in band 4 at first: the 16th row from the top is lighter than the first.
+        let red = |row: usize| picture.pixels[row * 32];
+        assert!(red(15) > 150 && red(0) < 60, "{} {}", red(15), red(0));
+    }
+
+    #[test]
+    fn a_window_is_a_curve_for_each_channel() {
+        let data = made([9, 1, 128], None, |sample, at| {
+            let (channel, step) = (at / 128, at % 128);
+            ((step + 9 * sample) as f32 / (4.0 + channel as f32)).sin()
+                * (1.0 + channel as f32 / 4.0)
+        });
+        let html = html("series", &data);
+        holds(
+            &html,
+            &["step 0 to 127", "channel 8, dashed", "standing on one leg", "sample 0, ana"],
+        );
+        assert_eq!(html.matches("class=\"thin k").count(), 12 * 9);
+    }
+
+    #[test]
+    fn a_long_curve_keeps_its_peaks() {
+        let mut values = vec![0.0f32; 100_000];
+        (values[12_345], values[80_001]) = (7.0, -3.0);
+        let thinned = thinned(&values);
+        assert!(thinned.len() <= 2 * FINE, "{}", thinned.len());
+        assert!(thinned.contains(&7.0) && thinned.contains(&-3.0));
+    }
+
+    #[test]
+    fn a_vector_is_bars_and_says_how_many_are_not_0() {
+        let ngrams =
+            Extraction::HashedNgrams(HashedNgrams { dimensions: 500, ..HashedNgrams::default() });
+        let data = made([500, 1, 1], Some(ngrams), |sample, at| {
+            if at % 50 == sample { 1.0 + (at % 3) as f32 } else { 0.0 }
+        });
+        holds(&html("vector", &data), &["10 of 500 are not 0", "0 to 499", "furthest from 0"]);
+    }
+
+    #[test]
+    fn pictures_of_any_size_and_number_of_channels_are_shown() {
+        for (name, shape) in
+            [("rgb", [3, 20, 24]), ("large", [3, 300, 200]), ("odd", [2, 7, 5]), ("one", [1, 1, 1])]
+        {
+            let data = made(shape, None, |sample, at| (at * (sample + 1) % 97) as f32 - 30.0);
+            assert!(html(name, &data).contains("Samples of each class"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_class_without_samples_leaves_a_hole() {
+        let mut data = made([1, 4, 4], None, |_, at| at as f32);
+        data.train.labels.fill(0);
+        data.train.labels[7] = 2;
+        let html = html("holes", &data);
+        holds(&html, &["no sample"]);
     }
 }

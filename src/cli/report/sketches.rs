@@ -48,8 +48,10 @@ const HEIGHT: f64 = 104.0;
 /// Where values are drawn; the rest is for the ends of the axes.
 const TOP: f64 = 6.0;
 const BOTTOM: f64 = 84.0;
-const LEFT: f64 = 32.0;
-const RIGHT: f64 = 176.0;
+const LEFT: f64 = 42.0;
+const RIGHT: f64 = 174.0;
+/// Where the ends of the horizontal axis are written.
+const END: f64 = 99.0;
 
 impl Sketches {
     pub(super) fn html(&self) -> String {
@@ -71,11 +73,11 @@ impl Sketches {
         let ([low, high], [first, last]) = (self.range, self.span);
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\
-             <path class=\"axis\" d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\"/>\
+             <path class=\"thin axis\" d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
              <text x=\"{:.1}\" y=\"{BOTTOM}\" text-anchor=\"end\">{}</text>\
-             <text x=\"{LEFT}\" y=\"{HEIGHT:.1}\">{}</text>\
-             <text x=\"{RIGHT}\" y=\"{HEIGHT:.1}\" text-anchor=\"end\">{}</text>",
+             <text x=\"{LEFT}\" y=\"{END:.1}\">{}</text>\
+             <text x=\"{RIGHT}\" y=\"{END:.1}\" text-anchor=\"end\">{}</text>",
             escape(&sketch.caption),
             LEFT - 4.0,
             TOP + 8.0,
