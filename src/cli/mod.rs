@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
+mod diff;
 mod evaluate;
 mod fault;
 mod forget;
@@ -59,6 +60,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Show what is in a model file: layers, density, bytes
     Inspect(inspect::Args),
+    /// Show what changed between two model files
+    Diff(diff::Args),
     /// Check every byte of model files
     Verify(verify::Args),
     /// List the methods of forgetting and what they need
@@ -74,6 +77,7 @@ impl Command {
             Self::Forget(args) => &args.common,
             Self::Evaluate(args) => &args.common,
             Self::Inspect(args) => &args.common,
+            Self::Diff(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Methods(args) => &args.common,
         }
@@ -87,6 +91,7 @@ impl Command {
             Self::Forget(args) => forget::run(args, out),
             Self::Evaluate(args) => evaluate::run(args, out),
             Self::Inspect(args) => inspect::run(args, out),
+            Self::Diff(args) => diff::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Methods(args) => methods::run(args, out),
         }

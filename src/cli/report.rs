@@ -8,22 +8,28 @@
 //! Knows no network and no measurement: whoever calls hands in words and numbers.
 
 mod bars;
+mod decades;
 mod gallery;
 mod histogram;
 mod layers;
 mod lines;
 mod picture;
 mod plot;
+mod rows;
+mod sketches;
 mod text;
 
 use std::fmt::Write as _;
 
 pub use bars::{Bar, BarSeries, Bars};
+pub use decades::Decades;
 pub use gallery::{Gallery, GalleryRow};
 pub use histogram::{Group, Histogram};
 pub use layers::{Layer, Layers};
 pub use lines::{Line, Lines};
 pub use picture::{Picture, Pictures};
+pub use rows::{Row, Rows};
+pub use sketches::{Sketch, SketchRow, Sketches};
 use text::escape;
 pub use text::number;
 
@@ -194,6 +200,16 @@ impl Page {
         self.figure(&layers.title, &layers.note, &layers.html())
     }
 
+    /// Rows of stacked bars.
+    pub fn rows(self, rows: &Rows) -> Self {
+        self.figure(&rows.title, &rows.note, &rows.html())
+    }
+
+    /// Counts over powers of ten.
+    pub fn decades(self, decades: &Decades) -> Self {
+        self.figure(&decades.title, &decades.note, &decades.html())
+    }
+
     /// A strip of small pictures.
     pub fn pictures(self, pictures: &Pictures) -> Self {
         self.figure(&pictures.title, &pictures.note, &pictures.html())
@@ -202,6 +218,11 @@ impl Page {
     /// Small pictures in rows and columns.
     pub fn gallery(self, gallery: &Gallery) -> Self {
         self.figure(&gallery.title, &gallery.note, &gallery.html())
+    }
+
+    /// Small curves in rows and columns.
+    pub fn sketches(self, sketches: &Sketches) -> Self {
+        self.figure(&sketches.title, &sketches.note, &sketches.html())
     }
 
     /// The last line of the page: version, seed, digest of what was measured.

@@ -176,24 +176,41 @@ impl Written<'_> {
     }
 }
 
-/// Refuses an output path that cannot be written, before hours of work.
+/// Refuses an `--out` that cannot be written, before hours of work.
 pub(super) fn check_output(path: &Path) -> Result<(), Fault> {
+    check_output_of("--out", path)
+}
+
+/// Refuses a page, named by `option`, that cannot be written. Its ending keeps a model or data that is
+/// read from being written over.
+pub(super) fn check_page(option: &str, path: &Path) -> Result<(), Fault> {
+    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("html")) {
+        true => check_output_of(option, path),
+        false => Err(Fault::Usage(format!(
+            "{option} is {}; a page has a name that ends in .html",
+            path.display()
+        ))),
+    }
+}
+
+/// As [`check_output`], for the path that another `option` names.
+fn check_output_of(option: &str, path: &Path) -> Result<(), Fault> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     if path.is_dir() {
-        return Err(Fault::Usage(format!("{} is a folder; --out names a file", path.display())));
+        return Err(Fault::Usage(format!("{} is a folder; {option} names a file", path.display())));
     }
     if !folder.is_dir() {
         return Err(Fault::Usage(format!(
-            "{} is not a folder: make it, or choose another --out",
+            "{} is not a folder: make it, or choose another {option}",
             folder.display()
         )));
     }
     if path.exists() && !path.is_file() {
         return Err(Fault::Usage(format!(
-            "{} is a pipe or a device, and would be replaced; --out names a file",
+            "{} is a pipe or a device, and would be replaced; {option} names a file",
             path.display()
         )));
     }

@@ -183,7 +183,7 @@ impl Dataset {
     }
 
     /// The samples one after another, each as little-endian bytes.
-    fn raw_samples(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+    pub(super) fn raw_samples(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         let len = self.sample_len();
         (0..self.len()).map(move |index| match &self.values {
             Values::Bytes(bytes) => bytes[index * len..][..len].to_vec(),

@@ -1,36 +1,36 @@
 //! Data sets: samples, labels, subjects, groups.
 //!
 //! Owns reading what people have ([`open()`]) within the memory it may take ([`Room`]), how samples are
-//! made of it ([`Extraction`]), making what they have not ([`Population`]), saying
-//! what is to be forgotten ([`Scenario`]), and the order and variation of an epoch ([`Order`],
-//! [`Augment`]). Knows no network. Imports [`crate::base`].
+//! made of it ([`Extraction`]), making what they have not ([`Population`]), counting what is there
+//! ([`Survey`]), saying what is to be forgotten ([`Scenario`]), and the order and variation of an
+//! epoch ([`Order`], [`Augment`]). Knows no network. Imports [`crate::base`].
 //!
 //! What comes from a file is checked before the rest of the house sees it: a loader holds its
 //! header against limits, and [`Dataset::check`] holds a whole set together.
 
 mod batches;
 mod cifar;
+mod collect;
 mod dataset;
 mod error;
 mod extraction;
+mod features;
 mod holdout;
 mod idx;
+mod intents;
+mod layout;
 pub mod limits;
+mod lists;
 mod made;
 mod open;
 mod packed;
+mod pictures;
 mod room;
 mod scenario;
-mod tables;
-
-mod collect;
-mod features;
-mod intents;
-mod layout;
-mod lists;
-mod pictures;
 mod signal_error;
 mod sound;
+mod survey;
+mod tables;
 mod tree;
 
 pub use batches::{Augment, Draw, Order};
@@ -43,4 +43,5 @@ pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
 pub use signal_error::SignalError;
+pub use survey::{Channel, Counted, Grouped, Repeats, Survey};
 pub use tables::error::TableError;

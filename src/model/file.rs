@@ -114,7 +114,8 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-const MOMENTUM: &str = "momentum/";
+/// What the name of a momentum begins with.
+pub(super) const MOMENTUM: &str = "momentum/";
 
 /// The bytes of a model file.
 ///

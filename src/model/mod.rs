@@ -59,6 +59,7 @@ mod attributes;
 mod builtin;
 mod check;
 mod describe;
+pub mod diff;
 mod engine;
 mod fault;
 pub mod file;

@@ -1,7 +1,7 @@
 //! How much of each layer is left.
 
 use super::plot::{Frame, WIDTH};
-use super::text::{escape, number};
+use super::text::{MAX_NAME, escape, number, shorten};
 
 /// Density by layer, one bar a layer.
 #[derive(Clone, Debug, Default)]
@@ -26,13 +26,11 @@ pub struct Layer {
 }
 
 const ROW: f64 = 24.0;
-/// A name longer than this is cut in the middle; the tooltip has it whole.
-const NAME: usize = 26;
 
 impl Layers {
     pub(super) fn html(&self) -> String {
         let longest = self.layers.iter().map(|layer| layer.name.chars().count()).max();
-        let left = 14.0 + 6.8 * longest.unwrap_or(0).min(NAME) as f64;
+        let left = 14.0 + 6.8 * longest.unwrap_or(0).min(MAX_NAME) as f64;
         let height = ROW * self.layers.len() as f64 + 8.0;
         let mut frame = Frame::sized(&self.title, height, left);
         let full = WIDTH - left - 210.0;
@@ -67,13 +65,4 @@ impl Layers {
         }
         frame.html()
     }
-}
-
-fn shorten(name: &str) -> String {
-    let letters: Vec<char> = name.chars().collect();
-    if letters.len() <= NAME {
-        return name.to_owned();
-    }
-    let (head, tail) = (&letters[..NAME / 2 - 1], &letters[letters.len() - NAME / 2..]);
-    head.iter().chain(&['…']).chain(tail).collect()
 }

@@ -18,6 +18,8 @@ pub(super) struct Axis {
     pub high: f64,
     pub ticks: Vec<f64>,
     decimals: usize,
+    /// Whether values are logarithms of what the ticks say.
+    powers: bool,
 }
 
 impl Axis {
@@ -38,7 +40,13 @@ impl Axis {
         let (first, last) = ((low / step).floor() as i64, (high / step - 1e-9).ceil() as i64);
         let ticks: Vec<f64> = (first..=last).map(|tick| tick as f64 * step).collect();
         let decimals = (-step.log10().floor()).max(0.0) as usize;
-        Self { low: first as f64 * step, high: last as f64 * step, ticks, decimals }
+        Self { low: first as f64 * step, high: last as f64 * step, ticks, decimals, powers: false }
+    }
+
+    /// An axis of logarithms to the base ten, with a tick at each power from `low` to `high`.
+    pub fn powers(low: i32, high: i32) -> Self {
+        let ticks = (low..=high).map(f64::from).collect();
+        Self { low: f64::from(low), high: f64::from(high), ticks, decimals: 0, powers: true }
     }
 
     /// Where `value` lies, 0 at the low end and 1 at the high one.
@@ -48,7 +56,13 @@ impl Axis {
 
     /// A tick as it is written.
     pub fn label(&self, tick: f64) -> String {
-        number(tick, self.decimals)
+        if !self.powers {
+            return number(tick, self.decimals);
+        }
+        const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+        let raised = |c: char| c.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
+        let power: String = format!("{tick:.0}").chars().map(raised).collect();
+        format!("10{power}")
     }
 }
 
@@ -191,5 +205,7 @@ mod tests {
         assert_eq!(labels(-3.0, 4.0, 3), ["−5", "0", "5"]);
         assert_eq!(labels(5.0, 5.0, 2), ["4.5", "5.0", "5.5"]);
         assert_eq!(Axis::covering([f64::NAN], 2).ticks, [0.0, 0.5, 1.0]);
+        let powers = Axis::powers(-10, 1);
+        assert_eq!(powers.label(powers.ticks[0]) + &powers.label(powers.ticks[11]), "10⁻¹⁰10¹");
     }
 }

@@ -21,6 +21,9 @@ fn sample() -> Page {
         .section("While forgetting")
         .lines(&lines())
         .histogram(&histogram())
+        .decades(&decades())
+        .rows(&rows())
+        .sketches(&sketches())
         .section("What is left")
         .layers(&layers())
         .pictures(&pictures())
@@ -106,6 +109,58 @@ fn histogram() -> Histogram {
         range: [0.0, 1.0],
         bins: 25,
         groups: vec![group("members", 3.0, 12_000), group("non-members", 1.6, 2_000)],
+    }
+}
+
+fn decades() -> Decades {
+    Decades {
+        title: "How far entries moved".into(),
+        note: "Entries of parameters.".into(),
+        x: "|difference|, logarithmic".into(),
+        y: "entries".into(),
+        first: -4,
+        bins: 2,
+        groups: vec![
+            ("changed".into(), vec![0, 0, 40, 900, 1300, 200, 10, 0]),
+            ("left".into(), vec![0, 0, 0, 10, 200, 30, 0, 0]),
+        ],
+    }
+}
+
+fn rows() -> Rows {
+    let row = |name: &str, parts: [f64; 2]| Row {
+        name: name.into(),
+        parts: parts.to_vec(),
+        said: "12 of 20".into(),
+    };
+    Rows {
+        title: "Masks, layer by layer".into(),
+        note: "Of the entries that exist in either.".into(),
+        axis: "share of the entries, %".into(),
+        parts: vec!["in both".into(), "left".into()],
+        rows: vec![row("conv1.weight", [90.0, 10.0]), row("conv2.weight", [99.9, 0.1])],
+    }
+}
+
+fn sketches() -> Sketches {
+    let sketch = |phase: f64| Sketch {
+        caption: "sample 7".into(),
+        curves: (0..3)
+            .map(|curve| {
+                (0..60).map(|t| (f64::from(t) / 9.0 + phase + f64::from(curve)).sin()).collect()
+            })
+            .collect(),
+    };
+    let row =
+        |name: &str| SketchRow { name: name.into(), sketches: vec![sketch(0.0), sketch(1.0)] };
+    Sketches {
+        title: "Some samples".into(),
+        note: "Across: time, steps. Up: value.".into(),
+        curves: ["x", "y", "z"].map(String::from).to_vec(),
+        range: [-1.0, 1.0],
+        span: [0.0, 59.0],
+        bars: false,
+        rows: vec![row("walking"), row("sitting")],
     }
 }
 
@@ -195,9 +250,17 @@ fn text_from_outside_stays_text() {
     gallery.rows[0].pictures[0].caption = evil.into();
     let mut histogram = histogram();
     histogram.groups[0].name = evil.into();
+    let (mut decades, mut rows) = (decades(), rows());
+    (decades.x, decades.groups[0].0) = (evil.into(), evil.into());
+    (rows.axis, rows.parts[0]) = (evil.into(), evil.into());
+    (rows.rows[0].name, rows.rows[0].said) = (evil.into(), evil.into());
     let page = Page::new(evil).lead(evil).section(evil).text(evil).footer(evil);
     let page = page.facts(&[Fact::new(evil, evil, evil)]).table(&table).bars(&bars).lines(&lines);
     let page = page.gallery(&gallery).code(evil).terms([(evil, evil)]);
+    let mut sketches = sketches();
+    (sketches.curves[0], sketches.rows[0].name) = (evil.into(), evil.into());
+    sketches.rows[0].sketches[0].caption = evil.into();
+    let page = page.decades(&decades).rows(&rows).sketches(&sketches);
     let html = page.histogram(&histogram).layers(&layers).pictures(&pictures).html();
     assert!(!html.contains("<script") && !html.contains("onload='") && !html.contains('\u{0}'));
     assert!(!html.contains("\" onload"));
@@ -212,6 +275,8 @@ fn what_was_not_measured_leaves_a_gap_and_no_nan() {
     lines.series[0].points[3].1 = f64::NAN;
     let nothing = Page::new("").bars(&Bars::default()).lines(&Lines::default());
     let nothing = nothing.histogram(&Histogram::default()).layers(&Layers::default());
+    let nothing = nothing.decades(&Decades::default()).rows(&Rows::default());
+    let nothing = nothing.sketches(&Sketches::default());
     for html in [Page::new("").bars(&bars).lines(&lines).html(), nothing.html()] {
         assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
     }

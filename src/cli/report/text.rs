@@ -44,6 +44,19 @@ pub fn number(value: f64, decimals: usize) -> String {
     out
 }
 
+/// A name beside a row that is longer than this is cut in the middle; the tooltip has it whole.
+pub(super) const MAX_NAME: usize = 26;
+
+/// `name`, cut in the middle if it is too long to stand beside a row.
+pub(super) fn shorten(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= MAX_NAME {
+        return name.to_owned();
+    }
+    let (head, tail) = (&letters[..MAX_NAME / 2 - 1], &letters[letters.len() - MAX_NAME / 2..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
 /// `value` as a bar or a tooltip tells it: about three digits.
 pub(super) fn brief(value: f64) -> String {
     let decimals = match value.abs() {

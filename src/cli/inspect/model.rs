@@ -1,28 +1,15 @@
-//! `unlearn inspect`: what is in a model file.
+//! What is in a model file: layers, density by parameters and by operations, bytes, facts.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::fault::Fault;
-use super::setting::{self, Common, Out};
-use super::table::Table;
 use crate::base::units::Bytes;
+use crate::cli::fault::Fault;
+use crate::cli::setting::{self, Out};
+use crate::cli::table::Table;
 use crate::format::{ModelFile, Section};
 use crate::model::file::{self, Artifact};
-
-/// Show what is in a model file: layers, density by parameters and by operations, bytes, facts.
-#[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Example: unlearn inspect sparse.esm\n\nMACs are multiply-accumulates of one forward pass for one sample, over the weights that exist."
-)]
-pub(super) struct Args {
-    /// The model file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    #[command(flatten)]
-    pub common: Common,
-}
 
 /// One weight tensor of the network.
 struct Layer {
@@ -37,16 +24,16 @@ struct Layer {
     dtype: String,
 }
 
-pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let wrong = |source| Fault::Format { path: args.file.clone(), source };
-    let file = ModelFile::open(&args.file).map_err(wrong)?;
+pub(super) fn run(path: &Path, out: &Out) -> Result<(), Fault> {
+    let wrong = |source| Fault::Format { path: path.to_path_buf(), source };
+    let file = ModelFile::open(path).map_err(wrong)?;
     file.verify().map_err(wrong)?;
-    let artifact = file::read(&file, &args.file)?;
+    let artifact = file::read(&file, path)?;
     let layers = layers(&file, &artifact);
     let totals = Totals::of(&layers, &file, &artifact);
     out.result(
-        &text(args, &artifact, &layers, &totals),
-        &value(args, &file, &artifact, &layers, &totals),
+        &text(path, &artifact, &layers, &totals),
+        &value(path, &file, &artifact, &layers, &totals),
     )
 }
 
@@ -80,7 +67,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / (whole as f64).max(1.0)
 }
 
-fn text(args: &Args, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> String {
+fn text(path: &Path, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> String {
     let mut table = Table::new([
         "layer",
         "shape",
@@ -113,7 +100,7 @@ fn text(args: &Args, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> 
          {existing} of {all} weights in these layers exist ({:.2} %), {sparsity:.2} % of the prunable ones are gone\n\
          {macs} of {dense_macs} MACs a sample ({:.2} %)\n\
          file {}, as f32 in safetensors {} ({:.1} times as much)\n\n{}",
-        args.file.display(),
+        path.display(),
         artifact.network.description.name,
         artifact.meaning.classes.len(),
         artifact.id,
@@ -127,7 +114,7 @@ fn text(args: &Args, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> 
 }
 
 fn value(
-    args: &Args,
+    path: &Path,
     file: &ModelFile,
     artifact: &Artifact,
     layers: &[Layer],
@@ -142,7 +129,7 @@ fn value(
     let facts: serde_json::Map<String, Value> =
         artifact.facts.entries().iter().map(|e| (e.key.clone(), json!(e.value))).collect();
     json!({
-        "command": "inspect", "file": setting::told(&args.file), "id": artifact.id.to_string(),
+        "command": "inspect", "file": setting::told(path), "id": artifact.id.to_string(),
         "model": artifact.network.description.name, "classes": artifact.meaning.classes,
         "file_bytes": totals.file_bytes, "safetensors_f32_bytes": totals.f32_bytes,
         "weights": totals.existing, "weights_dense": totals.all,
