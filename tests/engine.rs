@@ -266,6 +266,10 @@ fn convolutions_of_every_shape_agree_with_candles_autograd() {
         "filters = 6\nkernel = [1, 5]\npadding = [0, 2]",
         "filters = 7\nkernel = 2\nstride = 3",
         "filters = 7\nkernel = 3",
+        "filters = 6\nkernel = 3\nstride = [2, 1]\npadding = [0, 2]",
+        "filters = 6\nkernel = [2, 5]\nstride = [1, 3]\npadding = [1, 2]\nbias = true",
+        // A step longer than the input is never taken.
+        "filters = 6\nkernel = 2\nstride = [1000, 30]",
     ];
     for conv in shapes {
         for (height, width) in [(9, 8), (7, 13)] {
@@ -273,6 +277,50 @@ fn convolutions_of_every_shape_agree_with_candles_autograd() {
                 compare(&layer(height, width, conv), 6, dense, Mode::Train, Isa::best());
             }
         }
+    }
+}
+
+#[test]
+fn sequences_are_images_of_height_one() {
+    let shapes = [
+        "filters = 12\nkernel = [1, 5]\npadding = [0, 2]",
+        "filters = 12\nkernel = [1, 5]\nstride = 2\npadding = [0, 2]",
+        "filters = 12\nkernel = [1, 8]\nstride = [1, 4]\npadding = [0, 3]\ngroups = 4",
+        "filters = 8\nkernel = [1, 3]\nstride = 2\npadding = [0, 1]\ngroups = 8",
+    ];
+    for conv in shapes {
+        for dense in [true, false] {
+            compare(&layer(1, 31, conv), 18, dense, Mode::Train, Isa::best());
+        }
+    }
+}
+
+#[test]
+fn pools_of_every_shape_agree_with_candles_autograd() {
+    let pools = [
+        "max-pool\"\nkernel = 2",
+        "max-pool\"\nkernel = 3\nstride = 2\npadding = 1",
+        "max-pool\"\nkernel = [1, 4]\nstride = [2, 1]\npadding = [0, 2]",
+        "max-pool\"\nkernel = 5\nstride = 3\npadding = [2, 0]",
+        "max-pool\"\nkernel = 2\nstride = 40\npadding = 1",
+        "avg-pool\"\nkernel = 2",
+        "avg-pool\"\nkernel = [3, 4]\nstride = [1, 2]",
+        "avg-pool\"\nkernel = 2\nstride = 40",
+    ];
+    for pool in pools {
+        // Read twice: the second gradient is added to the first.
+        let text = format!(
+            "name = \"pool\"\nsummary = \"a pool\"\n[input]\nshape = [4, 9, 8]\n\
+             mean = [0.5, 0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25, 0.25]\n\
+             [[op]]\nname = \"first\"\nkind = \"conv\"\nfilters = 8\nkernel = 3\npadding = 1\n\
+             [[op]]\nname = \"one\"\nkind = \"{pool}\n\
+             [[op]]\nname = \"flat\"\nkind = \"linear\"\noutputs = \"classes\"\n\
+             [[op]]\nname = \"two\"\nkind = \"{pool}\nfrom = \"first\"\n\
+             [[op]]\nname = \"other\"\nkind = \"linear\"\noutputs = \"classes\"\n\
+             [[op]]\nname = \"sum\"\nkind = \"add\"\nfrom = [\"flat\", \"other\"]\n"
+        );
+        let description = Arc::new(Description::parse(&text, "pool.toml", 5).unwrap());
+        compare(&description, 18, true, Mode::Train, Isa::best());
     }
 }
 
@@ -296,9 +344,9 @@ fn a_batch_norm_on_the_sample_agrees_with_candles_autograd() {
 #[test]
 #[should_panic(expected = "a block exceeds 32 bits")]
 fn a_geometry_too_large_for_its_offsets_is_refused() {
-    let one = |width| Blocked { channels: 1, height: 1, width, halo: 0 };
+    let one = |width| Blocked { channels: 1, height: 1, width, halo: [0, 0] };
     let (kernel, padding) = ([1, 1], [0, 0]);
-    let shape = ConvShape { filters: 1, kernel, stride: 1 << 57, padding, groups: 1 };
+    let shape = ConvShape { filters: 1, kernel, stride: [1, 1 << 57], padding, groups: 1 };
     ConvPlan::new(shape, &Mask::full(1), one((1 << 60) + 1), one(9), one(9), None);
 }
 

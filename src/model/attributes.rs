@@ -14,7 +14,7 @@ use super::text::{OneOrTwo, Outputs, UncheckedOp};
 pub const MAX_WINDOW: usize = 1024;
 
 const KINDS: &str =
-    "conv, linear, batch-norm, relu, add, max-pool, global-avg-pool and pad-shortcut";
+    "conv, linear, batch-norm, relu, add, max-pool, avg-pool, global-avg-pool and pad-shortcut";
 
 /// An operation and whether pruning may thin it.
 pub(super) struct Attributes {
@@ -34,6 +34,7 @@ impl Attributes {
             "add" => keys.only(&[]).map(|()| Op::Add)?,
             "global-avg-pool" => keys.only(&[]).map(|()| Op::GlobalAvgPool)?,
             "max-pool" => keys.max_pool()?,
+            "avg-pool" => keys.avg_pool()?,
             "pad-shortcut" => keys.pad_shortcut()?,
             _ => return Err(keys.unknown_kind()),
         };
@@ -53,13 +54,13 @@ impl Keys<'_> {
     fn conv(&self) -> Result<Op, Located> {
         self.only(&["filters", "kernel", "stride", "padding", "groups", "bias", "prunable"])?;
         let claimed = self.claimed;
-        let kernel = self.windows("kernel", &claimed.kernel, None, [1; 2], [MAX_WINDOW; 2])?;
+        let kernel = self.kernel()?;
         // A window that lies in the padding alone would see nothing but zeros.
         let most = kernel.map(|side| side - 1);
         Ok(Op::Conv {
             filters: self.number("filters", &claimed.filters, None, MAX_CHANNELS)?,
             kernel,
-            stride: self.number("stride", &claimed.stride, Some(1), MAX_WINDOW)?,
+            stride: self.stride([1; 2])?,
             padding: self.windows("padding", &claimed.padding, Some([0; 2]), [0; 2], most)?,
             groups: self.number("groups", &claimed.groups, Some(1), MAX_CHANNELS)?,
             bias: claimed.bias.as_ref().is_some_and(|bias| *bias.get_ref()),
@@ -96,21 +97,24 @@ impl Keys<'_> {
     }
 
     fn max_pool(&self) -> Result<Op, Located> {
+        self.only(&["kernel", "stride", "padding"])?;
+        let (kernel, told) = (self.kernel()?, &self.claimed.padding);
+        // A window that lies in the padding alone would have no largest value.
+        let most = kernel.map(|side| side / 2);
+        let padding = self.windows("padding", told, Some([0; 2]), [0; 2], most)?;
+        Ok(Op::MaxPool { kernel, stride: self.stride(kernel)?, padding })
+    }
+
+    fn avg_pool(&self) -> Result<Op, Located> {
         self.only(&["kernel", "stride"])?;
-        let pair = self.windows("kernel", &self.claimed.kernel, None, [1; 2], [MAX_WINDOW; 2])?;
-        let [kernel, width] = pair;
-        if kernel != width {
-            let place = self.claimed.kernel.as_ref().map_or(0, |told| told.span().start);
-            return Err(self.bad(place, "kernel", format!("{pair:?}"), "a square window".into()));
-        }
-        let stride = self.number("stride", &self.claimed.stride, Some(kernel), MAX_WINDOW)?;
-        Ok(Op::MaxPool { kernel, stride })
+        let kernel = self.kernel()?;
+        Ok(Op::AvgPool { kernel, stride: self.stride(kernel)? })
     }
 
     fn pad_shortcut(&self) -> Result<Op, Located> {
         self.only(&["stride", "channels"])?;
         Ok(Op::PadShortcut {
-            stride: self.number("stride", &self.claimed.stride, Some(1), MAX_WINDOW)?,
+            stride: self.stride([1; 2])?,
             channels: self.number("channels", &self.claimed.channels, None, MAX_CHANNELS)?,
         })
     }
@@ -144,6 +148,14 @@ impl Keys<'_> {
         }
     }
 
+    fn kernel(&self) -> Result<[usize; 2], Located> {
+        self.windows("kernel", &self.claimed.kernel, None, [1; 2], [MAX_WINDOW; 2])
+    }
+
+    fn stride(&self, default: [usize; 2]) -> Result<[usize; 2], Located> {
+        self.windows("stride", &self.claimed.stride, Some(default), [1; 2], [MAX_WINDOW; 2])
+    }
+
     fn windows(
         &self,
         key: &'static str,
@@ -159,8 +171,16 @@ impl Keys<'_> {
         if (0..2).all(|side| (least[side]..=most[side]).contains(&pair[side])) {
             return Ok(pair);
         }
-        let expected = format!("{least:?} to {most:?} (height, width)");
-        Err(self.bad(told.span().start, key, format!("{pair:?}"), expected))
+        let found = match told.get_ref() {
+            OneOrTwo::One(both) => both.to_string(),
+            OneOrTwo::Two(pair) => format!("{pair:?}"),
+        };
+        let expected = if least[0] == least[1] && most[0] == most[1] {
+            format!("{} to {}", least[0], most[0])
+        } else {
+            format!("{least:?} to {most:?} (height, width)")
+        };
+        Err(self.bad(told.span().start, key, found, expected))
     }
 
     fn share(

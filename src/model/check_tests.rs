@@ -34,11 +34,20 @@ fn attributes_have_the_defaults_that_the_format_promises() {
          [[op]]\nname = \"p\"\nkind = \"max-pool\"\nkernel = 2\n"
     ))
     .unwrap();
-    let conv =
-        Op::Conv { filters: 4, kernel: [3, 3], stride: 1, padding: [0, 0], groups: 1, bias: false };
+    let conv = Op::Conv {
+        filters: 4,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [0, 0],
+        groups: 1,
+        bias: false,
+    };
     assert_eq!((&network.nodes[1].op, network.nodes[1].shape), (&conv, [4, 6, 6]));
     assert_eq!(network.nodes[2].op, Op::BatchNorm { epsilon: 1e-5, momentum: 0.1 });
-    assert_eq!(network.nodes[3].op, Op::MaxPool { kernel: 2, stride: 2 });
+    assert_eq!(
+        network.nodes[3].op,
+        Op::MaxPool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] }
+    );
     assert_eq!(network.nodes[4].op, Op::Linear { outputs: 10, bias: true });
     let prunable: Vec<bool> = network.nodes.iter().map(|node| node.prunable).collect();
     assert_eq!(prunable, [false, true, false, false, false]);
@@ -61,6 +70,24 @@ fn windows_round_down_and_shortcuts_round_up() {
 }
 
 #[test]
+fn one_number_counts_for_both_directions_and_two_for_one_each() {
+    let pool = |keys: &str| {
+        let text = format!("[[op]]\nname = \"p\"\nkind = \"max-pool\"\n{keys}");
+        parse(&text).unwrap().nodes[1].clone()
+    };
+    let one = pool("kernel = 3\nstride = 2\npadding = 1\n");
+    assert_eq!(one.op, Op::MaxPool { kernel: [3, 3], stride: [2, 2], padding: [1, 1] });
+    assert_eq!(one.shape, [3, 4, 4]);
+    let two = pool("kernel = [1, 4]\nstride = [2, 3]\npadding = [0, 2]\n");
+    assert_eq!(two.op, Op::MaxPool { kernel: [1, 4], stride: [2, 3], padding: [0, 2] });
+    assert_eq!(two.shape, [3, 4, 3]);
+    let mean = "[[op]]\nname = \"a\"\nkind = \"avg-pool\"\nkernel = [2, 3]\n";
+    let mean = parse(mean).unwrap().nodes[1].clone();
+    assert_eq!(mean.op, Op::AvgPool { kernel: [2, 3], stride: [2, 3] });
+    assert_eq!(mean.shape, [3, 4, 2]);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line() {
     assert_fault(&format!("{CONV}filter = 4\n"), 12, &["filter", "filters"]);
     assert_fault("[[op]]\nname = \"r\"\nkind = \"relu\"\nstride = 2\n", 10, &["`r`", "`stride`"]);
@@ -71,8 +98,12 @@ fn an_unknown_key_is_named_with_its_line() {
 fn a_missing_or_impossible_value_is_named_with_its_line() {
     assert_fault("[[op]]\nname = \"c\"\nkind = \"conv\"\nkernel = 3\n", 8, &["`c`", "`filters`"]);
     assert_fault(&format!("{CONV}stride = 0\n"), 12, &["`stride` is 0", "1 to 1024"]);
-    assert_fault(&format!("{CONV}padding = 3\n"), 12, &["`padding`", "[2, 2]"]);
-    assert_fault(&format!("{CONV}stride = -1\n"), 12, &["-1"]);
+    assert_fault(&format!("{CONV}padding = 3\n"), 12, &["`padding` is 3", "0 to 2"]);
+    assert_fault(&format!("{CONV}stride = [1, 0]\n"), 12, &["`stride` is [1, 0]", "1 to 1024"]);
+    assert_fault(&format!("{CONV}stride = -1\n"), 12, &["whole number from 0 on"]);
+    let pool = "[[op]]\nname = \"p\"\nkind = \"max-pool\"\nkernel = [3, 1]\npadding = 1\n";
+    assert_fault(pool, 11, &["`padding` is 1", "[0, 0] to [1, 0]"]);
+    assert_fault(&pool.replace("max", "avg"), 11, &["no key `padding`"]);
     assert_fault(&format!("{CONV}groups = 2\n"), 7, &["`groups` is 2", "3 input channels"]);
     assert_fault("[[op]]\nname = \"x\"\nkind = \"convolution\"\n", 9, &["`x`", "max-pool"]);
     assert_fault("[[op]]\nname = \"l\"\nkind = \"linear\"\noutputs = \"all\"\n", 10, &["\"all\""]);

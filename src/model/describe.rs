@@ -14,8 +14,8 @@ pub enum Op {
         filters: usize,
         /// Kernel height and width.
         kernel: [usize; 2],
-        /// Step in both directions.
-        stride: usize,
+        /// Step in height and width.
+        stride: [usize; 2],
         /// Zeros added on each side, in height and in width.
         padding: [usize; 2],
         /// Channel groups.
@@ -41,20 +41,30 @@ pub enum Op {
     Relu,
     /// The sum of two inputs of one shape.
     Add,
-    /// Largest value of each window; no padding.
+    /// Largest value of each window.
     MaxPool {
         /// Window height and width.
-        kernel: usize,
-        /// Step in both directions.
-        stride: usize,
+        kernel: [usize; 2],
+        /// Step in height and width.
+        stride: [usize; 2],
+        /// Places added on each side, in height and in width. They count as minus infinity; at most
+        /// half of the kernel, so that no window lies in them alone.
+        padding: [usize; 2],
+    },
+    /// Mean of each window; no padding.
+    AvgPool {
+        /// Window height and width.
+        kernel: [usize; 2],
+        /// Step in height and width.
+        stride: [usize; 2],
     },
     /// Mean over height and width. Gives `[C, 1, 1]`.
     GlobalAvgPool,
-    /// The parameter-free shortcut of CIFAR ResNets (option A): takes every `stride`-th row and
-    /// column and puts `(channels - C) / 2` zero channels before and behind.
+    /// The parameter-free shortcut of CIFAR ResNets (option A): takes rows and columns
+    /// `stride` apart and puts `(channels - C) / 2` zero channels before and behind.
     PadShortcut {
-        /// Step in both directions.
-        stride: usize,
+        /// Step in height and width.
+        stride: [usize; 2],
         /// Output channels.
         channels: usize,
     },

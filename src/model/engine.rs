@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, StepPlan, Work};
 use crate::sparse::{
-    BatchNorm, Blocked, GlobalAvgPool, Isa, LANES, Loss, MaxPool, PadShortcut, Saved, add,
-    copy_or_add, cross_entropy, relu, relu_backward, softmax,
+    AvgPool, BatchNorm, Blocked, Isa, LANES, Loss, MaxPool, PadShortcut, Saved, add, copy_or_add,
+    cross_entropy, relu, relu_backward, softmax,
 };
 
 /// A plan with its memory.
@@ -195,12 +195,14 @@ impl Engine {
                 let [a, b, y] = arena.parts(ranges);
                 add(*isa, (a, input), (b, second.geometry), (y, output), step.relu);
             }
-            Work::MaxPool { kernel, stride } => {
-                MaxPool { input, output, kernel: *kernel, stride: *stride }.forward(x, y);
+            &Work::MaxPool { kernel, stride, padding } => {
+                MaxPool { input, output, kernel, stride, padding }.forward(x, y);
             }
-            Work::GlobalAvgPool => GlobalAvgPool { input, output }.forward(x, y),
-            Work::PadShortcut { stride } => {
-                PadShortcut { input, output, stride: *stride }.forward(x, y);
+            &Work::AvgPool { kernel, stride } => {
+                AvgPool { input, output, kernel, stride }.forward(x, y);
+            }
+            &Work::PadShortcut { stride } => {
+                PadShortcut { input, output, stride }.forward(x, y);
             }
         }
     }
@@ -265,24 +267,24 @@ impl Engine {
                 let [dy, dx] = arena.parts(ranges);
                 plan.input_gradient(*isa, network.packed(*weight), dy, dx, accumulate, scratch);
             }
-            Work::MaxPool { kernel, stride } => {
+            &Work::MaxPool { kernel, stride, padding } => {
                 let [dy_range, dx_range] = ranges;
                 let [x, dy, dx] = arena.parts([x_place.of(blocks), dy_range, dx_range]);
-                let pool = MaxPool { input, output, kernel: *kernel, stride: *stride };
+                let pool = MaxPool { input, output, kernel, stride, padding };
                 pool.backward(x, (dy, dy_place.geometry), (dx, to), accumulate);
             }
             Work::Relu | Work::Add => {
                 let [dy, dx] = arena.parts(ranges);
                 copy_or_add(*isa, (dy, dy_place.geometry), (dx, to), accumulate);
             }
-            Work::GlobalAvgPool => {
+            &Work::AvgPool { kernel, stride } => {
                 let [dy, dx] = arena.parts(ranges);
-                let pool = GlobalAvgPool { input, output };
+                let pool = AvgPool { input, output, kernel, stride };
                 pool.backward((dy, dy_place.geometry), (dx, to), accumulate);
             }
-            Work::PadShortcut { stride } => {
+            &Work::PadShortcut { stride } => {
                 let [dy, dx] = arena.parts(ranges);
-                let shortcut = PadShortcut { input, output, stride: *stride };
+                let shortcut = PadShortcut { input, output, stride };
                 shortcut.backward((dy, dy_place.geometry), (dx, to), accumulate);
             }
             Work::BatchNorm { .. } => {}

@@ -46,8 +46,12 @@
 //! | `batch-norm` | `epsilon` 1e-5, `momentum` 0.1 |
 //! | `relu`, `global-avg-pool` | |
 //! | `add` | `from` names two different operations |
-//! | `max-pool` | `kernel` (square), `stride` as the kernel |
+//! | `max-pool` | `kernel`, `stride` as the kernel, `padding` 0 (at most half of the kernel) |
+//! | `avg-pool` | `kernel`, `stride` as the kernel |
 //! | `pad-shortcut` | `channels`, `stride` 1 |
+//!
+//! `kernel`, `stride` and `padding` are one number, or `[height, width]`. A layer over a sequence is
+//! one of height 1: `kernel = [1, 5]`, `padding = [0, 2]`.
 //!
 //! An operation reads from those above it or from `input`; all but the last must be read.
 

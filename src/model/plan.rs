@@ -52,9 +52,9 @@ pub(super) enum Work {
     BatchNorm { scale: usize, buffer: usize, epsilon: f32, momentum: f32, slot: usize },
     Relu,
     Add,
-    MaxPool { kernel: usize, stride: usize },
-    GlobalAvgPool,
-    PadShortcut { stride: usize },
+    MaxPool { kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2] },
+    AvgPool { kernel: [usize; 2], stride: [usize; 2] },
+    PadShortcut { stride: [usize; 2] },
 }
 
 /// One step of a plan.
@@ -118,20 +118,22 @@ struct Draft<'a> {
     /// Nodes that become steps.
     steps: Vec<usize>,
     relu: Vec<bool>,
-    activation_halo: Vec<usize>,
-    gradient_halo: Vec<usize>,
+    activation_halo: Vec<[usize; 2]>,
+    gradient_halo: Vec<[usize; 2]>,
 }
 
 /// The convolution that an operation is, a linear layer being one that covers its input.
 fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
     match *op {
         Op::Conv { filters, kernel, stride, padding, groups, .. } => {
-            Some(ConvShape { filters, kernel, stride, padding, groups })
+            // A step beyond the padded input is never taken; as long as that it does the same.
+            let step = |d: usize| stride[d].min(input[1 + d] + 2 * padding[d]);
+            Some(ConvShape { filters, kernel, stride: [step(0), step(1)], padding, groups })
         }
         Op::Linear { outputs, .. } => Some(ConvShape {
             filters: outputs,
             kernel: [input[1], input[2]],
-            stride: 1,
+            stride: [1, 1],
             padding: [0, 0],
             groups: 1,
         }),
@@ -171,16 +173,17 @@ impl<'a> Draft<'a> {
             draft.tensor_of.push(draft.nodes.len());
             draft.nodes.push(index);
             draft.relu.push(false);
-            draft.activation_halo.push(0);
-            draft.gradient_halo.push(0);
+            draft.activation_halo.push([0, 0]);
+            draft.gradient_halo.push([0, 0]);
             if index > 0 {
                 draft.steps.push(index);
             }
             if let (Some(&from), tensor) = (node.inputs.first(), draft.tensor_of[index])
                 && let Some(shape) = conv_shape(&node.op, nodes[from].shape)
             {
-                let halo = &mut draft.activation_halo[draft.tensor_of[from]];
-                *halo = (*halo).max(shape.input_halo());
+                let [rows, columns] = shape.input_halo();
+                let [above, left] = draft.activation_halo[draft.tensor_of[from]];
+                draft.activation_halo[draft.tensor_of[from]] = [above.max(rows), left.max(columns)];
                 draft.gradient_halo[tensor] = shape.output_halo(nodes[from].shape);
             }
         }
@@ -278,8 +281,12 @@ impl<'a> Draft<'a> {
             }
             Op::Input | Op::Relu => Work::Relu,
             Op::Add => Work::Add,
-            Op::MaxPool { kernel, stride } => Work::MaxPool { kernel, stride },
-            Op::GlobalAvgPool => Work::GlobalAvgPool,
+            Op::MaxPool { kernel, stride, padding } => Work::MaxPool { kernel, stride, padding },
+            Op::AvgPool { kernel, stride } => Work::AvgPool { kernel, stride },
+            Op::GlobalAvgPool => {
+                let [_, height, width] = self.shape(inputs[0]);
+                Work::AvgPool { kernel: [height, width], stride: [1, 1] }
+            }
             Op::PadShortcut { stride, .. } => Work::PadShortcut { stride },
         };
         StepPlan { work, inputs, output, relu: self.relu[output], accumulate: Vec::new() }
@@ -315,7 +322,7 @@ impl<'a> Draft<'a> {
                 // A batch norm's own gradients need a place for its input's, even if that is the
                 // sample.
                 if training && matches!(op, Op::BatchNorm { .. }) && gradients[input].is_none() {
-                    let geometry = Blocked::new(self.shape(input), 0);
+                    let geometry = Blocked::new(self.shape(input), [0, 0]);
                     // Every reader adds to it, and the first reader runs backward last.
                     let (from, to) = (backward(step), backward(0));
                     gradients[input] = Some(Life { of: Of::Gradient(input), geometry, from, to });

@@ -170,11 +170,14 @@ impl<'a> Reference<'a> {
             }
             Op::Relu => ops::relu(input(0)).map_err(of_candle(name, "ReLU")),
             Op::Add => (input(0) + input(1)).map_err(of_candle(name, "addition")),
-            Op::MaxPool { kernel, stride } => ops::max_pool(
-                input(0),
-                ops::Window { kernel: [kernel; 2], stride, padding: [0; 2] },
-            )
-            .map_err(of_candle(name, "max-pool")),
+            Op::MaxPool { kernel, stride, padding } => {
+                ops::max_pool(input(0), ops::Window { kernel, stride, padding })
+                    .map_err(of_candle(name, "max-pool"))
+            }
+            Op::AvgPool { kernel, stride } => {
+                ops::avg_pool(input(0), ops::Window { kernel, stride, padding: [0; 2] })
+                    .map_err(of_candle(name, "average pool"))
+            }
             Op::GlobalAvgPool => {
                 input(0).mean_keepdim((2, 3)).map_err(of_candle(name, "average pool"))
             }

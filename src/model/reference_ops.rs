@@ -6,7 +6,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     pub kernel: [usize; 2],
-    pub stride: usize,
+    pub stride: [usize; 2],
     pub padding: [usize; 2],
 }
 
@@ -24,12 +24,13 @@ fn windows(x: &Tensor, window: Window) -> Result<(Tensor, [usize; 2])> {
     let x = x.pad_with_zeros(2, padding[0], padding[0])?;
     let x = x.pad_with_zeros(3, padding[1], padding[1])?.contiguous()?;
     let (batch, channels, height, width) = x.dims4()?;
-    let rows = (height - kernel[0]) / stride + 1;
-    let columns = (width - kernel[1]) / stride + 1;
+    let rows = (height - kernel[0]) / stride[0] + 1;
+    let columns = (width - kernel[1]) / stride[1] + 1;
     let mut places = Vec::with_capacity(kernel[0] * kernel[1] * rows * columns);
     for (down, right) in pairs(kernel[0], kernel[1]) {
         for (row, column) in pairs(rows, columns) {
-            places.push(((row * stride + down) * width + column * stride + right) as u32);
+            let (y, x) = (row * stride[0] + down, column * stride[1] + right);
+            places.push((y * width + x) as u32);
         }
     }
     let places = Tensor::new(places, &Device::Cpu)?;
@@ -87,15 +88,26 @@ pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
 
 /// Largest value of each window. Of equal largest values the first in row-major order takes the
 /// whole gradient, as in PyTorch.
+///
+/// Padded places are zeros like others; far below every value they are not chosen.
 pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let (taken, [rows, columns]) = windows(x, window)?;
     let (batch, channels, _, _) = taken.dims4()?;
-    let largest = taken.detach().argmax_keepdim(2)?.contiguous()?;
+    let inside = windows(&x.ones_like()?.detach(), window)?.0;
+    let outside = (inside - 1.0)?.affine(f64::from(f32::MAX), 0.0)?;
+    let largest = (taken.detach() + outside)?.argmax_keepdim(2)?.contiguous()?;
     taken.contiguous()?.gather(&largest, 2)?.reshape((batch, channels, rows, columns))
 }
 
-/// Every `stride`-th row and column, with as many zero channels before as behind.
-pub(super) fn pad_shortcut(x: &Tensor, stride: usize, channels: usize) -> Result<Tensor> {
+/// Mean of each window.
+pub(super) fn avg_pool(x: &Tensor, window: Window) -> Result<Tensor> {
+    let (taken, [rows, columns]) = windows(x, window)?;
+    let (batch, channels, _, _) = taken.dims4()?;
+    taken.mean(2)?.reshape((batch, channels, rows, columns))
+}
+
+/// Rows and columns `stride` apart, with as many zero channels before as behind.
+pub(super) fn pad_shortcut(x: &Tensor, stride: [usize; 2], channels: usize) -> Result<Tensor> {
     let one = Window { kernel: [1; 2], stride, padding: [0; 2] };
     let (taken, [rows, columns]) = windows(x, one)?;
     let (batch, given, _, _) = taken.dims4()?;
@@ -160,7 +172,7 @@ mod tests {
     #[test]
     fn the_first_of_equal_largest_values_takes_the_whole_gradient() {
         let x = Var::new(&[[[[1f32, 3.0, 3.0], [3.0, 0.0, 0.0]]]], &Device::Cpu).unwrap();
-        let window = Window { kernel: [2; 2], stride: 1, padding: [0; 2] };
+        let window = Window { kernel: [2; 2], stride: [1; 2], padding: [0; 2] };
         let y = max_pool(&x, window).unwrap();
         assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [3.0, 3.0]);
         let gradients = y.sum_all().unwrap().backward().unwrap();

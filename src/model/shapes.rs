@@ -29,13 +29,18 @@ pub(super) fn infer(name: &str, op: &Op, inputs: &[Shape]) -> Result<Shape, Desc
             let [rows, columns] = slide(name, padded, kernel, stride)?;
             [filters, rows, columns]
         }
-        Op::MaxPool { kernel, stride } => {
-            let [rows, columns] = slide(name, [height, width], [kernel; 2], stride)?;
+        Op::MaxPool { kernel, stride, padding } => {
+            let padded = [height + 2 * padding[0], width + 2 * padding[1]];
+            let [rows, columns] = slide(name, padded, kernel, stride)?;
+            [channels, rows, columns]
+        }
+        Op::AvgPool { kernel, stride } => {
+            let [rows, columns] = slide(name, [height, width], kernel, stride)?;
             [channels, rows, columns]
         }
         Op::PadShortcut { stride, channels: wanted } => {
             widened(name, channels, wanted)?;
-            [wanted, height.div_ceil(stride), width.div_ceil(stride)]
+            [wanted, height.div_ceil(stride[0]), width.div_ceil(stride[1])]
         }
     };
     within(name, "output values a sample", shape.map(|side| side as u128), MAX_VALUES)?;
@@ -77,12 +82,12 @@ fn slide(
     name: &str,
     padded: [usize; 2],
     kernel: [usize; 2],
-    stride: usize,
+    stride: [usize; 2],
 ) -> Result<[usize; 2], DescribeFault> {
     if kernel[0] > padded[0] || kernel[1] > padded[1] {
         return Err(DescribeFault::KernelTooLarge { op: name.into(), kernel, padded });
     }
-    Ok([(padded[0] - kernel[0]) / stride + 1, (padded[1] - kernel[1]) / stride + 1])
+    Ok([(padded[0] - kernel[0]) / stride[0] + 1, (padded[1] - kernel[1]) / stride[1] + 1])
 }
 
 fn grouped(

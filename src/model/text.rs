@@ -34,7 +34,7 @@ pub(super) struct UncheckedOp {
     pub from: Option<Spanned<Sources>>,
     pub filters: Option<Spanned<usize>>,
     pub kernel: Option<Spanned<OneOrTwo>>,
-    pub stride: Option<Spanned<usize>>,
+    pub stride: Option<Spanned<OneOrTwo>>,
     pub padding: Option<Spanned<OneOrTwo>>,
     pub groups: Option<Spanned<usize>>,
     pub bias: Option<Spanned<bool>>,
@@ -64,7 +64,7 @@ impl Sources {
 
 /// `kernel = 3` or `kernel = [3, 5]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a whole number or [height, width]")]
+#[serde(untagged, expecting = "expected a whole number from 0 on, or [height, width]")]
 pub(super) enum OneOrTwo {
     One(usize),
     Two([usize; 2]),

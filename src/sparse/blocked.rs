@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Samples side by side in the innermost place.
 pub const LANES: usize = 16;
 
-/// The geometry of one activation: `[N / 16][C][H + 2h][W + 2h][16]`. All sizes are in `f32`s.
+/// The geometry of one activation: `[N / 16][C][H + 2h][W + 2w][16]`. All sizes are in `f32`s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// Channels.
@@ -14,34 +14,35 @@ pub struct Blocked {
     pub height: usize,
     /// Columns of the interior.
     pub width: usize,
-    /// Zeros on each side of the interior, in both directions.
-    pub halo: usize,
+    /// Zeros on each side of the interior, in height and in width.
+    pub halo: [usize; 2],
 }
 
 impl Blocked {
     /// The geometry of a `[C, H, W]` sample with a halo.
-    pub fn new([channels, height, width]: [usize; 3], halo: usize) -> Self {
+    pub fn new([channels, height, width]: [usize; 3], halo: [usize; 2]) -> Self {
         Self { channels, height, width, halo }
     }
 
     /// Whether a block has at most `u32::MAX` values, so that no size of it can overflow.
     pub fn fits(&self) -> bool {
-        let side = |side: usize| self.halo.checked_mul(2)?.checked_add(side);
+        let side = |side: usize, halo: usize| halo.checked_mul(2)?.checked_add(side);
         let values = || {
-            let plane = side(self.height)?.checked_mul(side(self.width)?)?.checked_mul(LANES)?;
-            plane.checked_mul(self.channels)
+            let [rows, columns] = self.halo;
+            let places = side(self.height, rows)?.checked_mul(side(self.width, columns)?)?;
+            places.checked_mul(LANES)?.checked_mul(self.channels)
         };
         values().is_some_and(|values| u32::try_from(values).is_ok())
     }
 
     /// Values from one row to the next.
     pub fn row(&self) -> usize {
-        (self.width + 2 * self.halo) * LANES
+        (self.width + 2 * self.halo[1]) * LANES
     }
 
     /// Values of one channel of one block.
     pub fn plane(&self) -> usize {
-        (self.height + 2 * self.halo) * self.row()
+        (self.height + 2 * self.halo[0]) * self.row()
     }
 
     /// Values of one block of sixteen samples.
@@ -51,7 +52,8 @@ impl Blocked {
 
     /// Where, inside its block, the sixteen values of an interior place begin.
     pub fn at(&self, channel: usize, y: usize, x: usize) -> usize {
-        channel * self.plane() + (y + self.halo) * self.row() + (x + self.halo) * LANES
+        let [above, left] = self.halo;
+        channel * self.plane() + (y + above) * self.row() + (x + left) * LANES
     }
 
     /// The interior of row `y`, inside its plane.
@@ -72,7 +74,7 @@ impl Blocked {
 
     /// Zeroes the halo of every plane in `values`, which another tensor may have used before.
     pub fn clear_halo(&self, values: &mut [f32]) {
-        if self.halo == 0 {
+        if self.halo == [0, 0] {
             return;
         }
         for plane in values.chunks_exact_mut(self.plane()) {

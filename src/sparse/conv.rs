@@ -16,8 +16,8 @@ pub struct ConvShape {
     pub filters: usize,
     /// Kernel height and width.
     pub kernel: [usize; 2],
-    /// Step in both directions.
-    pub stride: usize,
+    /// Step in height and width.
+    pub stride: [usize; 2],
     /// Zeros added on each side, in height and width.
     pub padding: [usize; 2],
     /// Channel groups.
@@ -28,7 +28,7 @@ impl ConvShape {
     /// Output height and width.
     pub fn output(&self, [_, height, width]: [usize; 3]) -> [usize; 2] {
         let side = |size: usize, d: usize| {
-            (size + 2 * self.padding[d]).saturating_sub(self.kernel[d]) / self.stride + 1
+            (size + 2 * self.padding[d]).saturating_sub(self.kernel[d]) / self.stride[d] + 1
         };
         [side(height, 0), side(width, 1)]
     }
@@ -38,24 +38,24 @@ impl ConvShape {
         self.kernel == [height, width] && self.padding == [0, 0] && self.groups == 1
     }
 
-    /// The halo that the input needs.
-    pub fn input_halo(&self) -> usize {
-        self.padding[0].max(self.padding[1])
+    /// The halo that the input needs, in height and width.
+    pub fn input_halo(&self) -> [usize; 2] {
+        self.padding
     }
 
-    /// The halo that the gradient of the output needs.
-    pub fn output_halo(&self, input: [usize; 3]) -> usize {
+    /// The halo that the gradient of the output needs, in height and width.
+    pub fn output_halo(&self, input: [usize; 3]) -> [usize; 2] {
         if self.covers(input) {
-            return 0;
+            return [0, 0];
         }
         let [height, width] = self.output(input);
         let need = |d: usize, size: usize, places: usize| {
             let (k, p, s) =
-                (self.kernel[d] as isize, self.padding[d] as isize, self.stride as isize);
+                (self.kernel[d] as isize, self.padding[d] as isize, self.stride[d] as isize);
             let (low, high) = ((p - k + 1).div_euclid(s), (size as isize - 1 + p).div_euclid(s));
             (-low).max(high - (places as isize - 1)).max(0) as usize
         };
-        need(0, input[1], height).max(need(1, input[2], width))
+        [need(0, input[1], height), need(1, input[2], width)]
     }
 
     /// Weights in the layer, existing or not.
@@ -108,15 +108,20 @@ impl ConvPlan {
         let all = [Some(input), Some(output), Some(dout), dinput];
         assert!(all.iter().flatten().all(Blocked::fits), "a block exceeds 32 bits");
         let size = [input.channels, input.height, input.width];
-        let whole = input.height.max(input.width) + 2 * input.halo;
-        assert!((1..=whole).contains(&shape.stride), "the stride is no step within the input");
+        for (stride, side, halo) in [
+            (shape.stride[0], input.height, input.halo[0]),
+            (shape.stride[1], input.width, input.halo[1]),
+        ] {
+            let whole = side + 2 * halo;
+            assert!((1..=whole).contains(&stride), "the stride is no step within the input");
+        }
         let as_input = |d: &Blocked| [d.channels, d.height, d.width] == size;
         assert!(dinput.as_ref().is_none_or(as_input), "the input's gradient has its shape");
         let [height, width] = shape.output(size);
         assert_eq!([output.channels, output.height, output.width], [shape.filters, height, width]);
         assert_eq!([dout.channels, dout.height, dout.width], [shape.filters, height, width]);
         assert_eq!(mask.len(), shape.weights(input.channels), "the mask is another layer's");
-        assert!(input.halo >= shape.input_halo(), "the input's halo is too small");
+        assert!(reaches(input.halo, shape.input_halo()), "the input's halo is too small");
         let taps = taps(&shape, mask, input.channels);
         let forward = forward_sweep(&shape, &taps, input, output);
         let (mut sweeps, mut order) = (Vec::new(), Vec::new());
@@ -124,11 +129,12 @@ impl ConvPlan {
             sweeps.push(whole_sweep(&taps, dinput, dout, &mut order));
         } else if let Some(dinput) = dinput {
             assert!(
-                dout.halo >= shape.output_halo(size),
+                reaches(dout.halo, shape.output_halo(size)),
                 "the output gradient's halo is too small"
             );
-            for phase in 0..shape.stride * shape.stride {
-                let phase = [phase / shape.stride, phase % shape.stride];
+            let [rows, columns] = shape.stride;
+            for phase in 0..rows * columns {
+                let phase = [phase / columns, phase % columns];
                 sweeps.push(phase_sweep(&shape, &taps, dinput, dout, phase, &mut order));
             }
         }
@@ -236,6 +242,11 @@ impl ConvPlan {
     }
 }
 
+/// Whether a halo is as wide as is needed, in both directions.
+fn reaches(halo: [usize; 2], needed: [usize; 2]) -> bool {
+    halo[0] >= needed[0] && halo[1] >= needed[1]
+}
+
 /// All weights that exist, in mask order.
 fn taps(shape: &ConvShape, mask: &Mask, channels: usize) -> Vec<Tap> {
     let [kh, kw] = shape.kernel;
@@ -260,7 +271,7 @@ fn forward_sweep(shape: &ConvShape, taps: &[Tap], input: Blocked, output: Blocke
     }
     let walk = Walk {
         places: [output.height, output.width],
-        input: [shape.stride * input.row(), shape.stride * LANES],
+        input: [shape.stride[0] * input.row(), shape.stride[1] * LANES],
         output: [output.row(), LANES],
     };
     let targets = vec![output.at(0, 0, 0) as u32; shape.filters];
@@ -291,11 +302,11 @@ fn phase_sweep(
     phase: [usize; 2],
     order: &mut Vec<u32>,
 ) -> Sweep {
-    let stride = shape.stride;
     // The place of the output that tap `k` reads for the first place of this phase, if any.
     let source = |d: usize, k: usize| -> Option<isize> {
         let ahead = (phase[d] + shape.padding[d]) as isize - k as isize;
-        (ahead.rem_euclid(stride as isize) == 0).then(|| ahead.div_euclid(stride as isize))
+        let stride = shape.stride[d] as isize;
+        (ahead.rem_euclid(stride) == 0).then(|| ahead.div_euclid(stride))
     };
     let mut lists = vec![Vec::new(); input.channels];
     for (k, tap) in taps.iter().enumerate() {
@@ -304,11 +315,11 @@ fn phase_sweep(
         let at = at + y * dout.row() as isize + x * LANES as isize;
         lists[tap.channel].push((at as u32, k as u32));
     }
-    let places = |size: usize, phase: usize| size.saturating_sub(phase).div_ceil(stride);
+    let places = |d: usize, size: usize| size.saturating_sub(phase[d]).div_ceil(shape.stride[d]);
     let walk = Walk {
-        places: [places(input.height, phase[0]), places(input.width, phase[1])],
+        places: [places(0, input.height), places(1, input.width)],
         input: [dout.row(), LANES],
-        output: [stride * input.row(), stride * LANES],
+        output: [shape.stride[0] * input.row(), shape.stride[1] * LANES],
     };
     if walk.places.contains(&0) {
         lists.iter_mut().for_each(Vec::clear);

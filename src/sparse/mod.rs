@@ -5,9 +5,10 @@
 //!
 //! # Layout
 //!
-//! Activations are `[N / 16][C][H + 2h][W + 2h][16]`: sixteen samples side by side in the innermost
-//! place, and a halo of `h` zeros around each plane that stays zero for ever. So one weight that
-//! exists is one constant offset, every load is one aligned vector, and no kernel tests an edge.
+//! Activations are `[N / 16][C][H + 2h][W + 2w][16]`: sixteen samples side by side in the innermost
+//! place, and a halo of zeros around each plane, `h` high and `w` wide, that stays zero for ever. So
+//! one weight that exists is one constant offset, every load is one aligned vector, and no kernel of
+//! a convolution tests an edge.
 //! Lanes past the last sample of a ragged batch hold numbers nobody reads: gradients there are zero.
 //!
 //! # Order of sums
@@ -25,6 +26,7 @@ mod mask;
 mod norm;
 mod pointwise;
 mod pool;
+mod shortcut;
 mod update;
 mod weight_gradient;
 
@@ -35,5 +37,6 @@ pub use loss::{Loss, cross_entropy, softmax};
 pub use mask::{Mask, MaskError};
 pub use norm::{BatchNorm, Saved};
 pub use pointwise::{add, copy_or_add, relu, relu_backward};
-pub use pool::{GlobalAvgPool, MaxPool, PadShortcut};
+pub use pool::{AvgPool, MaxPool};
+pub use shortcut::PadShortcut;
 pub use update::{L1, Step, UpdateStatistics, update};

@@ -291,7 +291,7 @@ fn open_gradient<'a>(
     y: (&[f32], Blocked),
     open: &'a mut Vec<f32>,
 ) -> (&'a [f32], Blocked) {
-    let flat = Blocked { channels: 1, halo: 0, ..y.1 };
+    let flat = Blocked { channels: 1, halo: [0, 0], ..y.1 };
     open.resize(flat.plane(), 0.0);
     let f = |_: f32, dy: f32, y: f32| if y > 0.0 { dy } else { 0.0 };
     isa.run(Plane { a: dy, b: y, to: (&mut open[..], flat), f });

@@ -84,12 +84,15 @@ def apply(op, inputs, state, training):
     if kind == "add":
         return inputs[0] + inputs[1]
     if kind == "max-pool":
-        return F.max_pool2d(x, op["kernel"], op.get("stride", op["kernel"]))
+        return F.max_pool2d(x, op["kernel"], op.get("stride", op["kernel"]), op.get("padding", 0))
+    if kind == "avg-pool":
+        return F.avg_pool2d(x, op["kernel"], op.get("stride", op["kernel"]))
     if kind == "global-avg-pool":
         return F.adaptive_avg_pool2d(x, 1)
     if kind == "pad-shortcut":  # LambdaLayer of resnet20s: both sides alike
-        step, more = op["stride"], (op["channels"] - x.shape[1]) // 2
-        return F.pad(x[:, :, ::step, ::step], (0, 0, 0, 0, more, more))
+        down, right = op["stride"] if isinstance(op["stride"], list) else [op["stride"]] * 2
+        more = (op["channels"] - x.shape[1]) // 2
+        return F.pad(x[:, :, ::down, ::right], (0, 0, 0, 0, more, more))
     raise ValueError(kind)
 
 
