@@ -52,14 +52,15 @@ fn check(text: &str, classes: usize) -> Result<Description, Located> {
     }
     check_name(&claimed.name)?;
     let mut graph = Graph::starting_with(&claimed.input, classes)?;
+    let channels = claimed.input.shape.get_ref()[0];
     for op in &claimed.op {
         graph.push(op.span().start, op.get_ref())?;
     }
     Ok(Description {
         name: claimed.name.get_ref().clone(),
         classes,
-        mean: claimed.input.mean.into_inner(),
-        std: claimed.input.std.into_inner(),
+        mean: for_all(claimed.input.mean.into_inner(), channels),
+        std: for_all(claimed.input.std.into_inner(), channels),
         nodes: graph.finish()?,
         source: text.to_owned(),
     })
@@ -162,6 +163,11 @@ impl Graph {
     }
 }
 
+/// One value a channel, of one that counts for all or one a channel.
+fn for_all(values: Vec<f32>, channels: usize) -> Vec<f32> {
+    if let [value] = values[..] { vec![value; channels] } else { values }
+}
+
 fn check_name(name: &Spanned<String>) -> Result<(), Located> {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
     let text = name.get_ref();
@@ -186,12 +192,14 @@ fn check_input(input: &UncheckedInput, classes: usize) -> Result<(), Located> {
         return bad(place, "classes", classes.to_string(), expected);
     }
     let (mean, std) = (input.mean.get_ref(), input.std.get_ref());
-    if mean.len() != shape[0] || !mean.iter().all(|value| value.is_finite()) {
-        let expected = format!("{} finite numbers, one a channel", shape[0]);
+    let count = |values: &[f32]| [1, shape[0]].contains(&values.len());
+    if !count(mean) || !mean.iter().all(|value| value.is_finite()) {
+        let expected = format!("{} finite numbers, one a channel, or one for all", shape[0]);
         return bad(input.mean.span().start, "mean", format!("{mean:?}"), expected);
     }
-    if std.len() != shape[0] || !std.iter().all(|value| value.is_finite() && *value > 0.0) {
-        let expected = format!("{} finite numbers above 0, one a channel", shape[0]);
+    if !count(std) || !std.iter().all(|value| value.is_finite() && *value > 0.0) {
+        let expected =
+            format!("{} finite numbers above 0, one a channel, or one for all", shape[0]);
         return bad(input.std.span().start, "std", format!("{std:?}"), expected);
     }
     Ok(())

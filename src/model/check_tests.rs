@@ -155,6 +155,9 @@ fn the_input_is_checked_against_its_channels() {
     };
     let error = with("std = [1, 1, 1]", "std = [1, 0, 1]");
     assert_eq!((error.line, error.fault.to_string().contains("above 0")), (6, true));
-    assert_eq!(with("mean = [0, 0.5, 0]", "mean = [0]").line, 5);
+    assert_eq!(with("mean = [0, 0.5, 0]", "mean = [0, 1]").line, 5);
     assert_eq!(with("[3, 8, 8]", "[0, 8, 8]").line, 4);
+    let text = format!("{HEAD}{TAIL}").replace("[0, 0.5, 0]", "[0.5]").replace("[1, 1, 1]", "[2]");
+    let network = Description::parse(&text, "net.toml", 10).unwrap();
+    assert_eq!((network.mean, network.std), (vec![0.5; 3], vec![2.0; 3]));
 }

@@ -14,8 +14,8 @@
 //!
 //!     [input]
 //!     shape = [1, 28, 28]            # channels, height, width
-//!     mean = [0.286]                 # one a channel: the network normalises its input itself
-//!     std = [0.353]
+//!     mean = [0.286]                 # one a channel, or one for all: the network normalises its
+//!     std = [0.353]                  # input itself
 //!
 //!     [[op]]
 //!     name = "conv1"                 # 1 to 64 of a-z 0-9 . _ -
