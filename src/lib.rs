@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | 0 ground | [`base`] | units, seeded random streams, hashing, checked reads, durable replace, clock |
 //! | 1 things | [`mod@format`] [`sparse`] | the model file · masks and kernels on plain slices |
-//! | 2 learning | [`data`] [`model`] [`train`] [`prune`] [`unlearn`] [`evaluate`] | data sets · description to plan · the loop · choosing masks · forgetting · what was forgotten |
+//! | 2 learning | [`data`] [`model`] [`exchange`] [`train`] [`prune`] [`unlearn`] [`evaluate`] | data sets · description to plan · other people's model files · the loop · choosing masks · forgetting · what was forgotten |
 //! | 4 door | [`cli`] | one file a command; nothing below prints, reads the environment or exits |
 //!
 //! A room imports only from the floors below it, and from those of its own floor that
@@ -28,6 +28,7 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod evaluate;
+pub mod exchange;
 pub mod format;
 pub mod model;
 pub mod prune;

@@ -4,7 +4,7 @@
 //! for the disk and take the power away before any operation.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -51,6 +51,16 @@ pub enum DiskError {
     NotAFile {
         /// The path as given.
         path: PathBuf,
+    },
+    /// A file is longer than any that is read.
+    #[error("`{}` has {bytes} bytes, at most {most} are read", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// The longest that is read.
+        most: u64,
     },
     /// What was read back is not what was written.
     #[error(
@@ -163,6 +173,28 @@ impl Disk for FileDisk {
         let mut paths = entries.map_err(|e| DiskError::from_io("list", folder, e))?;
         paths.sort();
         Ok(paths)
+    }
+}
+
+/// The bytes of the file at `path`, which is somebody else's: at most `most`, and no pipe or device,
+/// which would keep a reader waiting.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, DiskError> {
+    let failed = |error| DiskError::from_io("read", path, error);
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(DiskError::NotAFile { path: path.to_path_buf() });
+    }
+    let file = File::open(path).map_err(failed)?;
+    let too_long = |bytes| DiskError::TooLong { path: path.to_path_buf(), bytes, most };
+    let claimed = file.metadata().map_err(failed)?.len();
+    if claimed > most {
+        return Err(too_long(claimed));
+    }
+    // It may grow while it is read.
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() as u64 {
+        read if read > most => Err(too_long(read)),
+        _ => Ok(bytes),
     }
 }
 

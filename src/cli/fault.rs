@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::base::disk::DiskError;
 use crate::data::DataError;
 use crate::evaluate::{EvaluateError, MeasureError};
+use crate::exchange::{ExchangeError, ExchangeFault};
 use crate::format::FormatError;
 use crate::model::DescribeError;
 use crate::model::file::FileError;
@@ -27,6 +28,9 @@ pub(super) enum Fault {
     /// A model file is wrong.
     #[error("{0}")]
     Model(#[from] FileError),
+    /// A foreign file cannot be taken in.
+    #[error("{0}")]
+    Exchange(#[from] ExchangeError),
     /// A file is damaged.
     #[error("{}", source.of_file(path))]
     Format {
@@ -74,6 +78,10 @@ impl Fault {
                 of_format(source)
             }
             Self::Model(_) => 3,
+            Self::Exchange(error) => match &*error.fault {
+                ExchangeFault::ExternalDisk { source, .. } => of_disk(source),
+                _ => 3,
+            },
             Self::Train(error) | Self::Measure(MeasureError::Score(error)) => of_train(error),
             Self::Evaluate(_) | Self::Measure(_) => 5,
             Self::Interrupted(_) => 130,
@@ -100,9 +108,15 @@ fn of_data(error: &DataError) -> u8 {
 /// A file that is not there, or is no file, is a wrong one; one that cannot be read is not.
 fn of_format(error: &FormatError) -> u8 {
     match error {
-        FormatError::Disk(DiskError::NotFound { .. } | DiskError::NotAFile { .. }) => 3,
-        FormatError::Disk(_) => 4,
+        FormatError::Disk(error) => of_disk(error),
         _ => 3,
+    }
+}
+
+fn of_disk(error: &DiskError) -> u8 {
+    match error {
+        DiskError::NotFound { .. } | DiskError::NotAFile { .. } | DiskError::TooLong { .. } => 3,
+        _ => 4,
     }
 }
 

@@ -9,8 +9,10 @@
 mod demo;
 mod diff;
 mod evaluate;
+mod export;
 mod fault;
 mod forget;
+mod import;
 mod inspect;
 mod learn;
 mod methods;
@@ -58,6 +60,10 @@ enum Command {
     Forget(forget::Args),
     /// Measure what a network has forgotten
     Evaluate(evaluate::Args),
+    /// Take in a model of PyTorch: safetensors or ONNX
+    Import(import::Args),
+    /// Give out a model for other programs: safetensors or ONNX
+    Export(export::Args),
     /// Show what is in a model file: layers, density, bytes
     Inspect(inspect::Args),
     /// Show what changed between two model files
@@ -76,6 +82,8 @@ impl Command {
             Self::Prune(args) => &args.common,
             Self::Forget(args) => &args.common,
             Self::Evaluate(args) => &args.common,
+            Self::Import(args) => &args.common,
+            Self::Export(args) => &args.common,
             Self::Inspect(args) => &args.common,
             Self::Diff(args) => &args.common,
             Self::Verify(args) => &args.common,
@@ -90,6 +98,8 @@ impl Command {
             Self::Prune(args) => prune::run(args, out),
             Self::Forget(args) => forget::run(args, out),
             Self::Evaluate(args) => evaluate::run(args, out),
+            Self::Import(args) => import::run(args, out),
+            Self::Export(args) => export::run(args, out),
             Self::Inspect(args) => inspect::run(args, out),
             Self::Diff(args) => diff::run(args, out),
             Self::Verify(args) => verify::run(args, out),

@@ -77,6 +77,35 @@ impl Network {
         Self { description, parameters, values: Vec::new(), buffers }
     }
 
+    /// The network of these parts: mask and existing weights of each parameter, values of each
+    /// buffer, all in the description's order.
+    ///
+    /// # Panics
+    /// If a part is missing or not of its parameter's or buffer's size: whoever reads parts from a
+    /// file checks them there.
+    pub fn of_parts(
+        description: Arc<Description>,
+        parameters: Vec<(Mask, Vec<f32>)>,
+        buffers: Vec<Vec<f32>>,
+    ) -> Self {
+        let mut network = Self::empty(description);
+        assert_eq!(parameters.len(), network.parameters.len(), "one part a parameter");
+        assert_eq!(buffers.len(), network.buffers.len(), "one part a buffer");
+        for (parameter, (mask, values)) in network.parameters.iter_mut().zip(parameters) {
+            assert_eq!(mask.len(), parameter.mask.len(), "a mask of the parameter's size");
+            assert_eq!(mask.existing(), values.len(), "one value for each existing weight");
+            let start = network.values.len();
+            network.values.extend(values);
+            parameter.mask = mask;
+            parameter.range = start..network.values.len();
+        }
+        for (buffer, values) in network.buffers.iter_mut().zip(buffers) {
+            assert_eq!(buffer.values.len(), values.len(), "values of the buffer's size");
+            buffer.values = values;
+        }
+        network
+    }
+
     /// A dense network with fresh weights.
     ///
     /// Weights are normal with variance `2 / fan_in` (He et al. 2015), biases uniform within

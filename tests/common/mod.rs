@@ -1,6 +1,7 @@
 //! What several test binaries share.
 #![allow(dead_code)]
 
+pub mod exchange;
 pub mod liar;
 pub mod model;
 pub mod network;

@@ -3,12 +3,13 @@
 use crate::source::{Path, Piece, Token, declared, paths, tokens};
 
 /// Each room with its floor and the rooms that it may import, itself besides.
-pub const ROOMS: [(&str, u8, &[&str]); 10] = [
+pub const ROOMS: [(&str, u8, &[&str]); 11] = [
     ("base", 0, &[]),
     ("format", 1, &["base"]),
     ("sparse", 1, &["base"]),
     ("data", 2, &["base"]),
     ("model", 2, &["base", "format", "sparse"]),
+    ("exchange", 2, &["base", "format", "sparse", "model"]),
     ("train", 2, &["base", "sparse", "data", "model"]),
     ("prune", 2, &["base", "sparse", "model"]),
     ("unlearn", 2, &["base", "sparse", "data", "model", "train"]),
@@ -16,8 +17,10 @@ pub const ROOMS: [(&str, u8, &[&str]); 10] = [
     ("cli", 4, &ALL),
 ];
 
-const ALL: [&str; 9] =
-    ["base", "format", "sparse", "data", "model", "train", "prune", "unlearn", "evaluate"];
+const ALL: [&str; 10] = [
+    "base", "format", "sparse", "data", "model", "exchange", "train", "prune", "unlearn",
+    "evaluate",
+];
 
 /// Files that may hold `unsafe`; whoever lengthens this list argues it in the same commit.
 pub const UNSAFE: [&str; 4] =
