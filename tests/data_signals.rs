@@ -656,7 +656,7 @@ fn jpegs_are_what_pillow_reads() {
         // Decoders may round, and smooth colour at the rim, in ways of their own.
         let away = || values(&splits).iter().zip(&expected).map(|(a, b)| u32::from(a.abs_diff(*b)));
         let mean = away().sum::<u32>() as f32 / expected.len() as f32;
-        assert!(away().max() <= Some(8) && mean < 0.6, "{name}: {:?}, {mean}", away().max());
+        assert!(away().max() <= Some(8) && mean < 1.0, "{name}: {:?}, {mean}", away().max());
     }
 }
 
