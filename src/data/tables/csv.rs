@@ -168,7 +168,10 @@ impl Table {
     fn name(&self, column: usize, names: &mut Names, most: usize) -> Result<u32, DataError> {
         let text = str::from_utf8(self.lines.field(column)).ok();
         match text.filter(|text| !text.is_empty() && !text.contains(char::is_control)) {
-            None => Err(self.wrong(column, "a UTF-8 text that is not empty")),
+            None => {
+                Err(self
+                    .wrong(column, "a UTF-8 text that is not empty and has no control characters"))
+            }
             Some(text) => match names.number(text) {
                 number if (number as usize) < most => Ok(number),
                 _ => Err(self.too_many("different names in one column", most)),
