@@ -5,8 +5,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
+use unlearn::base::clock::Stopwatch;
 use unlearn::data::{Reading, open};
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let times: usize = words.next().and_then(|times| times.parse().ok()).unwrap_or(5);
     let (mut seconds, mut told) = (Vec::new(), String::new());
     for _ in 0..times {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let splits = match open(Path::new(&path), &Reading::default()) {
             Ok(splits) => splits,
             Err(error) => {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        seconds.push(start.elapsed().as_secs_f64());
+        seconds.push(start.seconds());
         let samples = splits.train.len() + splits.test.len();
         told = format!("\"kind\":\"{}\",\"samples\":{samples}", splits.kind);
     }

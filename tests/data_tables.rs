@@ -478,7 +478,7 @@ fn a_field_that_is_wrong_is_told_with_line_column_and_text() {
         (&*format!("{good}a,1,2,s,5,6,7\n"), &["line 3 has 7 fields", "4 columns"]),
         (&*format!("\"a\nb\",1,2,s\n{good}"), &["line 2", "column `label`", "a\\nb"]),
         (&*format!("{good}a,1,2,\"s\n{good}"), &["line 3", "column `subject`", "control"]),
-        (&*format!("a,1,2,s\r\na,1,q,s\r\n"), &["line 3", "`q`"]),
+        ("a,1,2,s\r\na,1,q,s\r\n", &["line 3", "`q`"]),
         ("a,1,2,s\na,1,q,s", &["line 3", "`q`"]),
     ] {
         assert_refused(&table(rows), words);

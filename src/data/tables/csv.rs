@@ -154,9 +154,15 @@ impl Table {
     /// The values of the line, in order.
     fn values(&self, values: &mut Vec<f32>) -> Result<(), DataError> {
         values.clear();
+        // One look at the whole line: field by field it took a tenth of the time of reading.
+        let line = str::from_utf8(self.lines.all()).ok();
         for &column in &self.columns.values {
-            let text = str::from_utf8(self.lines.field(column)).ok();
-            match text.and_then(|text| text.parse::<f32>().ok()).filter(|value| value.is_finite()) {
+            let text = match line {
+                Some(line) => line.get(self.lines.range(column)),
+                None => str::from_utf8(self.lines.field(column)).ok(),
+            };
+            let value = text.and_then(|text| text.trim_ascii().parse::<f32>().ok());
+            match value.filter(|value| value.is_finite()) {
                 Some(value) => values.push(value),
                 None => return Err(self.wrong(column, "a finite number, such as -1.5 or 2e-3")),
             }
@@ -168,7 +174,10 @@ impl Table {
     fn name(&self, column: usize, names: &mut Names, most: usize) -> Result<u32, DataError> {
         let text = str::from_utf8(self.lines.field(column)).ok();
         match text.filter(|text| !text.is_empty() && !text.contains(char::is_control)) {
-            None => Err(self.wrong(column, "a UTF-8 text that is not empty")),
+            None => {
+                Err(self
+                    .wrong(column, "a UTF-8 text that is not empty and has no control characters"))
+            }
             Some(text) => match names.number(text) {
                 number if (number as usize) < most => Ok(number),
                 _ => Err(self.too_many("different names in one column", most)),

@@ -4,6 +4,7 @@
 //! on top of it because it writes into buffers of ours: a field or a line without an end, compressed or
 //! not, meets a limit and not the end of memory.
 
+use std::ops::Range;
 use std::path::Path;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
@@ -105,16 +106,24 @@ impl Lines {
         self.count
     }
 
+    /// All fields of the line, one after another.
+    pub(super) fn all(&self) -> &[u8] {
+        &self.fields[..self.count.checked_sub(1).map_or(0, |last| self.ends[last])]
+    }
+
+    /// Where field `column` lies in [`Lines::all`].
+    pub(super) fn range(&self, column: usize) -> Range<usize> {
+        column.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[column]
+    }
+
     /// Field `column` of the line, without spaces around it.
     pub(super) fn field(&self, column: usize) -> &[u8] {
-        let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.fields[start..self.ends[column]].trim_ascii()
+        self.fields[self.range(column)].trim_ascii()
     }
 
     /// The number of the line, counted from 1: its first where quotes hold several together.
     pub(super) fn line(&self) -> u64 {
-        let all = self.count.checked_sub(1).map_or(0, |last| self.ends[last]);
-        let inside = self.fields[..all].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let inside = self.all().iter().filter(|&&byte| byte == b'\n').count() as u64;
         // The reader has counted the end of this line if it has passed over it.
         let passed = u64::from(self.last == b'\n');
         self.reader.line().saturating_sub(inside + passed)
