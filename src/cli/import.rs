@@ -13,7 +13,7 @@ use crate::base::units::{Bytes, Share};
 use crate::exchange::{
     Choice, ExchangeFault, Foreign, Imported, MAX_FILE, Names, import_safetensors, onnx,
 };
-use crate::format::{Dtype, Facts, FormatError, ModelFile, Provenance};
+use crate::format::{ClassesAndFeatures, Dtype, Facts, FormatError, ModelFile, Provenance};
 use crate::model::builtin;
 use crate::model::file::{self, Artifact};
 
@@ -101,12 +101,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         }
     }
     .map_err(wrong)?;
-    let classes = args.class_names(&imported)?;
-    let facts = args.facts(&imported, &classes, kind, Digest::of(&bytes))?;
+    let meaning = args.meaning(&imported)?;
+    let facts = args.facts(&imported, &meaning, kind, Digest::of(&bytes))?;
     // The foreign bytes are no longer needed; the model is about to be encoded.
     drop(bytes);
     let (network, dtype) = (&imported.network, args.dtype(&imported));
-    let written = Written { network, classes: &classes, facts: &facts, dtype, momentum: None };
+    let written = Written { network, meaning: &meaning, facts: &facts, dtype, momentum: None };
     let artifact = written.save(&args.out)?;
     tell(args, out, kind, &imported, &artifact)
 }
@@ -128,7 +128,7 @@ fn tell(
          {existing} of {all} weights exist, {} of the prunable ones are gone\n\
          id {}, {}\n{notes}",
         args.out.display(),
-        artifact.classes.len(),
+        artifact.meaning.classes.len(),
         args.file.display(),
         Share(network.sparsity()),
         artifact.id,
@@ -137,7 +137,7 @@ fn tell(
     let value = json!({
         "command": "import", "file": setting::told(&args.out), "id": artifact.id.to_string(),
         "from": setting::told(&args.file), "from_format": kind.name(), "model": name,
-        "classes": artifact.classes, "weights": existing, "weights_dense": all,
+        "classes": artifact.meaning.classes, "weights": existing, "weights_dense": all,
         "sparsity_percent": 100.0 * network.sparsity(), "sparsity_of": "prunable weights",
         "file_bytes": artifact.bytes, "notes": imported.notes,
     });
@@ -147,6 +147,12 @@ fn tell(
 impl Args {
     fn dtype(&self, imported: &Imported) -> Dtype {
         self.dtype.map(Dtype::from).or(imported.dtype).unwrap_or(Dtype::F32)
+    }
+
+    /// What the outputs are called, and how samples become inputs, if the file tells it.
+    fn meaning(&self, imported: &Imported) -> Result<ClassesAndFeatures, Fault> {
+        let classes = self.class_names(imported)?;
+        Ok(ClassesAndFeatures { classes, features: imported.features.clone() })
     }
 
     /// Class names: those that were given, else the file's own, else numbers.
@@ -173,7 +179,7 @@ impl Args {
     fn facts(
         &self,
         imported: &Imported,
-        classes: &[String],
+        meaning: &ClassesAndFeatures,
         kind: Foreign,
         digest: Digest,
     ) -> Result<Facts, Fault> {
@@ -181,7 +187,7 @@ impl Args {
         facts.provenance = self.provenance.map_or(facts.provenance, Provenance::from);
         if let Some(claimed) = &imported.id {
             let bytes =
-                file::encode(&imported.network, classes, &facts, self.dtype(imported), None)?;
+                file::encode(&imported.network, meaning, &facts, self.dtype(imported), None)?;
             let wrong = |source| Fault::Format { path: self.out.clone(), source };
             if ModelFile::from_bytes(bytes).map_err(wrong)?.logical_id().to_string() == *claimed {
                 return Ok(facts);

@@ -35,8 +35,8 @@ pub fn safetensors(file: &ModelFile, artifact: &Artifact) -> Vec<u8> {
         (own::SPARSITY, network.sparsity().to_string()),
         (own::DTYPE, dtype(file).to_string()),
         (own::DESCRIPTION, network.description.source.clone()),
-        (own::CLASSES, own::classes(&artifact.classes)),
     ];
+    metadata.extend(own::meaning(&artifact.meaning));
     metadata.extend(own::facts(&artifact.facts));
     write(&tensors, &metadata)
 }

@@ -28,7 +28,7 @@ pub use names::Names;
 pub use personal::{Personal, personal};
 pub use state::import as import_safetensors;
 
-use crate::format::{Dtype, Facts};
+use crate::format::{Dtype, Facts, Features};
 use crate::model::Network;
 
 /// The longest foreign file that is read, in bytes.
@@ -41,6 +41,8 @@ pub struct Imported {
     pub network: Network,
     /// Class names, if the file tells them.
     pub classes: Option<Vec<String>>,
+    /// How samples become inputs, if the file tells it.
+    pub features: Option<Features>,
     /// How it came about, if this program wrote the file.
     pub facts: Option<Facts>,
     /// The element type that the weights had before this program exported them.

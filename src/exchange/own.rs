@@ -1,7 +1,7 @@
 //! What this program writes beside the tensors, so that nothing is lost on the way back.
 
 use super::error::ExchangeFault;
-use crate::format::{Dtype, Facts, Provenance};
+use crate::format::{ClassesAndFeatures, Dtype, Entry, Facts, Features, Provenance};
 
 /// The logical id of the model, in hexadecimal.
 pub(super) const ID: &str = "unlearn.logical_id";
@@ -9,6 +9,8 @@ pub(super) const ID: &str = "unlearn.logical_id";
 pub(super) const DESCRIPTION: &str = "unlearn.description";
 /// Class names, as a JSON list.
 pub(super) const CLASSES: &str = "unlearn.classes";
+/// How samples become inputs, as a JSON pair of the kind and a list of its settings.
+const FEATURES: &str = "unlearn.features";
 /// Facts, as a JSON list of pairs.
 pub(super) const FACTS: &str = "unlearn.facts";
 /// Whose data the model was made from, in one word.
@@ -18,11 +20,15 @@ pub(super) const DTYPE: &str = "unlearn.dtype";
 /// The share of prunable weights that do not exist.
 pub(super) const SPARSITY: &str = "unlearn.sparsity";
 
+/// Keys and texts in order.
+type Pairs = Vec<(String, String)>;
+
 /// What a file says of itself, if this program wrote it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
     pub description: Option<String>,
     pub classes: Option<Vec<String>>,
+    pub features: Option<Features>,
     pub facts: Option<Facts>,
     pub dtype: Option<Dtype>,
     pub id: Option<String>,
@@ -34,7 +40,12 @@ impl Own {
         let json =
             |key, what: serde_json::Error| ExchangeFault::Metadata { key, what: what.to_string() };
         let classes = get(CLASSES).map(serde_json::from_str::<Vec<String>>).transpose();
-        let pairs = get(FACTS).map(serde_json::from_str::<Vec<(String, String)>>).transpose();
+        let features = get(FEATURES).map(serde_json::from_str::<(String, Pairs)>).transpose();
+        let features = features.map_err(|error| json(FEATURES, error))?.map(|(kind, settings)| {
+            let entry = |(key, value)| Entry::new(key, value);
+            Features { kind, parameters: settings.into_iter().map(entry).collect() }
+        });
+        let pairs = get(FACTS).map(serde_json::from_str::<Pairs>).transpose();
         let facts = pairs.map_err(|error| json(FACTS, error))?.map(|pairs| {
             let provenance = get(PROVENANCE).and_then(provenance).unwrap_or_default();
             let facts = Facts::new(provenance);
@@ -43,6 +54,7 @@ impl Own {
         Ok(Self {
             description: get(DESCRIPTION).map(str::to_owned),
             classes: classes.map_err(|error| json(CLASSES, error))?,
+            features,
             facts,
             dtype: get(DTYPE).and_then(dtype),
             id: get(ID).map(str::to_owned),
@@ -77,7 +89,13 @@ pub(super) fn facts(facts: &Facts) -> [(&'static str, String); 2] {
     [(PROVENANCE, word(facts.provenance).to_owned()), (FACTS, text)]
 }
 
-/// Class names as a text.
-pub(super) fn classes(classes: &[String]) -> String {
-    serde_json::to_string(classes).unwrap_or_default()
+/// Pairs of keys and texts about classes and features.
+pub(super) fn meaning(meaning: &ClassesAndFeatures) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![(CLASSES, serde_json::to_string(&meaning.classes).unwrap_or_default())];
+    if let Some(Features { kind, parameters }) = &meaning.features {
+        let settings: Vec<(&str, &str)> =
+            parameters.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
+        pairs.push((FEATURES, serde_json::to_string(&(kind, settings)).unwrap_or_default()));
+    }
+    pairs
 }

@@ -53,8 +53,8 @@ pub fn import(bytes: &[u8], choice: &Choice) -> Result<Imported, ExchangeFault> 
     let network = assemble(description, &mut state)?;
     let network = fit::finish(network, choice, &mut notes);
     fit::as_many(own.classes.as_deref(), &network)?;
-    let Own { classes, facts, dtype, id, .. } = own;
-    Ok(Imported { network, classes, facts, dtype, id, notes })
+    let Own { classes, features, facts, dtype, id, .. } = own;
+    Ok(Imported { network, classes, features, facts, dtype, id, notes })
 }
 
 /// What a layer that normalises the input holds, by `mean` and `std`.

@@ -28,12 +28,12 @@ pub fn export(artifact: &Artifact) -> Vec<u8> {
         "Input: [batch, {channels}, {height}, {width}], values as the data has them (bytes of pictures divided by \
          255, so 0 to 1); the first two nodes normalise them. Output: logits, without softmax."
     );
-    let meta = [
+    let mut meta = vec![
         (own::ID, artifact.id.to_string()),
         (own::SPARSITY, network.sparsity().to_string()),
-        (own::CLASSES, own::classes(&artifact.classes)),
         (own::PROVENANCE, own::word(artifact.facts.provenance).to_owned()),
     ];
+    meta.extend(own::meaning(&artifact.meaning));
     let mut model = Writer::default()
         .int(1, IR_VERSION)
         .put(2, "unlearn")

@@ -70,9 +70,9 @@ pub fn import(
     let mut notes = std::mem::take(&mut net.notes);
     let network = fit::finish(network, choice, &mut notes);
     fit::as_many(own.classes.as_deref(), &network)?;
-    let Own { classes, facts, dtype, .. } = own;
+    let Own { classes, features, facts, dtype, .. } = own;
     // The values of a removed weight are not marked in ONNX, so it is never the same model.
-    Ok(Imported { network, classes, facts, dtype, id: None, notes })
+    Ok(Imported { network, classes, features, facts, dtype, id: None, notes })
 }
 
 fn parameter(net: &mut graph::Net, spec: &ParamSpec) -> Result<(Mask, Vec<f32>), ExchangeFault> {
