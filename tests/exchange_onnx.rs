@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::exchange::{agrees, bytes, furthest, import_onnx, logits, told};
 use unlearn::exchange::onnx;
-use unlearn::format::{Dtype, Facts, Provenance};
+use unlearn::format::{ClassesAndFeatures, Dtype, Facts, Provenance};
 use unlearn::model::file::{self, Artifact};
 use unlearn::model::{Description, Engine, Mode, Network, Op, builtin};
 use unlearn::sparse::{Isa, Mask};
@@ -81,7 +81,8 @@ fn an_imported_network_takes_a_training_step_that_lowers_its_loss() {
 fn artifact(network: Network, classes: usize) -> Artifact {
     let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
     let facts = Facts::new(Provenance::Population);
-    let bytes = file::encode(&network, &names, &facts, Dtype::F32, None).unwrap();
+    let meaning = ClassesAndFeatures::plain(names);
+    let bytes = file::encode(&network, &meaning, &facts, Dtype::F32, None).unwrap();
     let file = unlearn::format::ModelFile::from_bytes(bytes).unwrap();
     file::read(&file, "made.esm".as_ref()).unwrap()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::exchange::{agrees, bytes, cifar, import_state, logits, resnet};
 use unlearn::exchange::{Choice, ExchangeFault, Names, export_safetensors, import_safetensors};
-use unlearn::format::{Dtype, Facts, ModelFile, Provenance};
+use unlearn::format::{ClassesAndFeatures, Dtype, Entry, Facts, Features, ModelFile, Provenance};
 use unlearn::model::{Description, Network, builtin, builtin_names, file};
 use unlearn::sparse::Mask;
 
@@ -33,12 +33,19 @@ fn made(name: &str, classes: usize) -> Network {
     network
 }
 
+/// An extraction with a text that JSON must escape.
+fn features() -> Features {
+    let parameters = vec![Entry::new("mels", "40"), Entry::new("window", "\"hann\"\n")];
+    Features { kind: "log-mel".into(), parameters }
+}
+
 fn written(network: &Network, classes: &[String], dtype: Dtype) -> ModelFile {
     let facts = Facts::new(Provenance::Population)
         .with("made_by", "a test")
         .with("recipe", r#"{"rate":0.1,"text":"\"quoted\""}"#)
         .with("data", "");
-    ModelFile::from_bytes(file::encode(network, classes, &facts, dtype, None).unwrap()).unwrap()
+    let meaning = ClassesAndFeatures { classes: classes.to_vec(), features: Some(features()) };
+    ModelFile::from_bytes(file::encode(network, &meaning, &facts, dtype, None).unwrap()).unwrap()
 }
 
 #[test]
@@ -55,7 +62,9 @@ fn what_was_exported_comes_back_as_the_same_model() {
         assert_eq!((back.dtype, back.facts.as_ref()), (Some(dtype), Some(before.facts())));
         assert_eq!(back.id, Some(before.logical_id().to_string()));
         let facts = back.facts.unwrap();
-        let again = file::encode(&back.network, &classes, &facts, dtype, None).unwrap();
+        assert_eq!(back.features, Some(features()));
+        let meaning = ClassesAndFeatures { classes: classes.clone(), features: back.features };
+        let again = file::encode(&back.network, &meaning, &facts, dtype, None).unwrap();
         assert_eq!(ModelFile::from_bytes(again).unwrap().logical_id(), before.logical_id());
     }
 }

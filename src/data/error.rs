@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 
-use super::signal_error::SignalError;
+use super::signals::error::SignalError;
 use super::tables::error::TableError;
 
 /// Why data was refused.
@@ -40,8 +40,8 @@ pub enum DataError {
 
     /// A file that is no data set by itself.
     #[error(
-        "`{}` is a file of no known kind; give {}, or a folder that holds the data files",
-        path.display(), expected.join(" or ")
+        "`{}` is a file of no known kind; give a folder that holds the data files, or one of\n  {}",
+        path.display(), expected.join("\n  ")
     )]
     UnknownFile {
         /// The path.
@@ -51,7 +51,7 @@ pub enum DataError {
     },
 
     /// A folder that holds nothing.
-    #[error("`{}` is empty; expected {}", path.display(), expected.join(" or "))]
+    #[error("`{}` is empty; expected one of\n  {}", path.display(), expected.join("\n  "))]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
@@ -61,8 +61,8 @@ pub enum DataError {
 
     /// A folder in which no known kind of data was found.
     #[error(
-        "no data set known in `{}`: looked for {}; found {}",
-        path.display(), expected.join(" or "), found.join(", ")
+        "no data set known in `{}`, which holds {}; looked for\n  {}",
+        path.display(), found.join(", "), expected.join("\n  ")
     )]
     Unrecognised {
         /// The folder.

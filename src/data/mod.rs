@@ -10,28 +10,20 @@
 
 mod batches;
 mod cifar;
-mod collect;
 mod dataset;
 mod error;
 mod extraction;
-mod features;
 mod holdout;
 mod idx;
-mod intents;
-mod layout;
 pub mod limits;
-mod lists;
 mod made;
 mod open;
 mod packed;
-mod pictures;
 mod room;
 mod scenario;
-mod signal_error;
-mod sound;
+mod signals;
 mod survey;
 mod tables;
-mod tree;
 
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
@@ -42,6 +34,6 @@ pub use made::Population;
 pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
 pub use scenario::{Partition, Scenario};
-pub use signal_error::SignalError;
+pub use signals::error::SignalError;
 pub use survey::{Channel, Counted, Grouped, Repeats, Survey};
 pub use tables::error::TableError;

@@ -7,9 +7,10 @@ use super::error::DataError;
 use super::extraction::Extraction;
 use super::made::Population;
 use super::room::Room;
+use super::signals::tree::{Tree, is_archive, only_archive};
+use super::signals::{intents, pictures, sound};
 use super::tables::{arrays, csv};
-use super::tree::{Tree, is_archive, only_archive};
-use super::{cifar, idx, intents, pictures, sound};
+use super::{cifar, idx};
 
 /// The most names of a folder that a message tells.
 const NAMES_TOLD: usize = 8;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::data::error::DataError;
 use crate::data::limits::{MAX_CLASSES, MAX_SAMPLES, MAX_SIDE};
 use crate::data::open::{Kind, Parts, Reading};
+use crate::data::signals::LIST;
 
 use super::classes::Naming;
 use super::error::TableError;
@@ -43,9 +44,15 @@ pub(in crate::data) const KIND: Kind = Kind {
                  are values)",
     takes: None,
     single: true,
-    is_here: |path| is_file_ending_in(path, &ENDINGS) || !ending_in(path, &ENDINGS).is_empty(),
+    is_here,
     open,
 };
+
+/// Whether `path` is such a file or holds one. A list of sound or pictures is none.
+fn is_here(path: &Path) -> bool {
+    let table = |file: &PathBuf| file.file_name().is_none_or(|name| name != LIST);
+    is_file_ending_in(path, &ENDINGS) || ending_in(path, &ENDINGS).iter().any(table)
+}
 
 fn open(path: &Path, how: &Reading) -> Result<Parts, DataError> {
     let settings = Settings::read(folder_of(path))?;

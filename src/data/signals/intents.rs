@@ -17,13 +17,13 @@ use std::path::Path;
 
 use serde_json::Deserializer;
 
-use super::error::DataError;
-use super::extraction::Extraction;
+use super::error::SignalError;
 use super::layout::Media;
-use super::open::{Kind, Parts, Reading};
-use super::packed::Packed;
-use super::signal_error::SignalError;
 use super::tree::{MAX_FILE, Tree};
+use crate::data::error::DataError;
+use crate::data::extraction::Extraction;
+use crate::data::open::{Kind, Parts, Reading};
+use crate::data::packed::Packed;
 
 mod entries;
 mod gathered;
@@ -43,8 +43,8 @@ const DOMAINS: &str = "domains.json";
 const FORM: &str = "lists `train`, `val` and `test`, or one list, of [TEXT, INTENT] or \
      {\"text\": TEXT, \"intent\": INTENT}; in a .jsonl one object a line";
 
-/// How [`super::open`] knows this kind.
-pub(super) const KIND: Kind = Kind {
+/// How [`crate::data::open`] knows this kind.
+pub(in crate::data) const KIND: Kind = Kind {
     name: "texts",
     looked_for: "texts with intents (data_full.json, or the only .json or .jsonl; plain, .gz or .xz)",
     takes: Some("hashed-ngrams"),

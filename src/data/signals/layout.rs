@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::Break;
 use std::path::Path;
 
-use super::dataset::{Dataset, Values};
-use super::error::DataError;
-use super::holdout::apart;
-use super::signal_error::SignalError;
+use super::error::SignalError;
 use super::tree::{MAX_FILE, Tree};
+use crate::data::dataset::{Dataset, Values};
+use crate::data::error::DataError;
+use crate::data::holdout::apart;
 
 const CLASS_FOLDER: &str = "it should lie in a folder that is named as its class (CLASS/NAME, or \
      train/CLASS/NAME and test/CLASS/NAME), or stand in a `list.csv`";

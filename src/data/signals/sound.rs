@@ -18,14 +18,14 @@ use std::path::Path;
 use hound::{SampleFormat, WavReader};
 
 use super::collect::{Collected, Wanted, collect};
-use super::error::DataError;
-use super::extraction::{Extraction, LogMel};
+use super::error::SignalError;
 use super::features::Spectrogram;
 use super::layout::{Files, Media, Part, Place, by_folders, shared_root};
 use super::lists::{LIST, Listed, by_list, find, is_list};
-use super::open::{Kind, Parts, Reading};
-use super::signal_error::SignalError;
 use super::tree::Tree;
+use crate::data::error::DataError;
+use crate::data::extraction::{Extraction, LogMel};
+use crate::data::open::{Kind, Parts, Reading};
 
 /// The most seconds of one file.
 const MAX_SECONDS: u32 = 60;
@@ -35,8 +35,8 @@ const NOISE: &str = "_background_noise_";
 /// Numbers of the Free Spoken Digit Dataset below this one are its test part.
 const FIRST_TO_LEARN: u32 = 5;
 
-/// How [`super::open`] knows this kind.
-pub(super) const KIND: Kind = Kind {
+/// How [`crate::data::open`] knows this kind.
+pub(in crate::data) const KIND: Kind = Kind {
     name: "sound",
     looked_for: "WAV files (CLASS/NAME.wav, DIGIT_SPEAKER_NUMBER.wav or named in a list.csv; in a \
                  folder, or in a .tar, .tar.gz or .tar.xz)",

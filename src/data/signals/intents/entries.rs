@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::gathered::Gathered;
-use crate::data::layout::{Part, part_named};
+use crate::data::signals::layout::{Part, part_named};
 
 /// One text, as it was spelt.
 pub(super) struct Entry {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::extraction::{Extraction, LogMel, Picture};
+use crate::data::extraction::{Extraction, LogMel, Picture};
 
 /// Why files of sound, text or pictures were refused.
 #[derive(Debug, thiserror::Error)]

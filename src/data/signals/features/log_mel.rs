@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_spectrogram_is_what_numpy_computes() {
-        let text = include_str!("../../../tests/reference/log_mel.json");
+        let text = include_str!("../../../../tests/reference/log_mel.json");
         let cases: Vec<Case> = serde_json::from_str(text).unwrap();
         assert!(cases.len() >= 3);
         for Case { settings, sound, expected } in cases {

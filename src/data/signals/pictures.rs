@@ -17,15 +17,15 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::collect::{Collected, Wanted, collect};
-use super::error::DataError;
-use super::extraction::{Extraction, Picture};
+use super::error::SignalError;
 use super::features::Pixels;
 use super::layout::{Files, Media, by_folders};
-use super::limits::MAX_SIDE;
 use super::lists::{LIST, by_list, find, is_list};
-use super::open::{Kind, Parts, Reading};
-use super::signal_error::SignalError;
 use super::tree::Tree;
+use crate::data::error::DataError;
+use crate::data::extraction::{Extraction, Picture};
+use crate::data::limits::MAX_SIDE;
+use crate::data::open::{Kind, Parts, Reading};
 
 /// The most pixels of one picture.
 const MAX_PIXELS: u64 = 1 << 25;
@@ -39,8 +39,8 @@ const PNG_MEMORY: usize = 64 << 20;
 const START_OF_PIXELS: u8 = 0xda;
 const END_OF_PICTURE: u8 = 0xd9;
 
-/// How [`super::open`] knows this kind.
-pub(super) const KIND: Kind = Kind {
+/// How [`crate::data::open`] knows this kind.
+pub(in crate::data) const KIND: Kind = Kind {
     name: "pictures",
     looked_for: "JPEG or PNG files (CLASS/NAME, or train/CLASS/NAME and test/CLASS/NAME; in a folder, \
                  or in a .tar, .tar.gz or .tar.xz)",

@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, EntryType, PaxExtensions};
 
-use super::error::DataError;
-use super::limits::MAX_SAMPLES;
-use super::packed::Packed;
-use super::signal_error::SignalError;
+use super::error::SignalError;
+use crate::data::error::DataError;
+use crate::data::limits::MAX_SAMPLES;
+use crate::data::packed::Packed;
 
 /// Endings of archives.
 const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".tar.xz"];
 /// The most bytes of one file.
-pub(super) const MAX_FILE: u64 = 64 << 20;
+pub(in crate::data) const MAX_FILE: u64 = 64 << 20;
 /// The most folders above a file that is looked at.
 const MAX_DEPTH: usize = 8;
 /// The most bytes of the name of a file in an archive, and of a record that holds one.
@@ -39,13 +39,13 @@ const BLOCK: u64 = 512;
 
 /// A folder or an archive.
 #[derive(Clone, Debug)]
-pub(super) struct Tree {
+pub(in crate::data) struct Tree {
     path: PathBuf,
     packed: bool,
 }
 
 /// One file of a tree.
-pub(super) struct Leaf {
+pub(in crate::data) struct Leaf {
     /// Its name below the tree, its parts parted by `/`.
     pub name: String,
     /// What messages call it.
@@ -56,7 +56,7 @@ pub(super) struct Leaf {
 }
 
 /// Whether to go on.
-pub(super) type Step = Result<ControlFlow<()>, DataError>;
+pub(in crate::data) type Step = Result<ControlFlow<()>, DataError>;
 
 /// Why an archive was not read to its end.
 enum Stopped {
@@ -78,7 +78,7 @@ impl From<DataError> for Stopped {
 
 impl Leaf {
     /// Its bytes, at most the limit of the visit.
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, DataError> {
+    pub(in crate::data) fn bytes(&mut self) -> Result<Vec<u8>, DataError> {
         if let Some(held) = self.held.take() {
             return Ok(held);
         }
@@ -94,31 +94,31 @@ impl Leaf {
     }
 
     /// Takes its bytes back, for whoever asks next.
-    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+    pub(in crate::data) fn give_back(&mut self, bytes: Vec<u8>) {
         self.held = Some(bytes);
     }
 
     /// How many bytes it takes in memory before it is read.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::data) fn held(&self) -> usize {
         self.held.as_ref().map_or(0, Vec::len)
     }
 }
 
 impl Tree {
     /// The tree at `path`, if a folder or a file named as an archive lies there.
-    pub(super) fn at(path: &Path) -> Option<Self> {
+    pub(in crate::data) fn at(path: &Path) -> Option<Self> {
         let packed = is_archive(path);
         (packed || path.is_dir()).then(|| Self { path: path.to_path_buf(), packed })
     }
 
     /// The folder or archive.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::data) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Gives each file whose name is `wanted` to `each`, until that says to stop. No file may have
     /// more than `limit` bytes.
-    pub(super) fn visit(
+    pub(in crate::data) fn visit(
         &self,
         limit: u64,
         wanted: &dyn Fn(&str) -> bool,
@@ -153,7 +153,7 @@ impl Tree {
     }
 
     /// The names of the first files, sorted; an archive is read to its end.
-    pub(super) fn names(&self) -> Result<Vec<String>, DataError> {
+    pub(in crate::data) fn names(&self) -> Result<Vec<String>, DataError> {
         let names = RefCell::new(BTreeSet::new());
         let keep = |name: &str| {
             let mut names = names.borrow_mut();
@@ -229,13 +229,13 @@ impl Tree {
 }
 
 /// Whether `path` is a file named as an archive.
-pub(super) fn is_archive(path: &Path) -> bool {
+pub(in crate::data) fn is_archive(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     ARCHIVES.iter().any(|end| name.ends_with(end)) && path.is_file()
 }
 
 /// The one archive that lies in `folder`, if there is one and no other.
-pub(super) fn only_archive(folder: &Path) -> Option<PathBuf> {
+pub(in crate::data) fn only_archive(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
     let mut archives = entries.filter(|path| is_archive(path) && !is_hidden(path));
     archives.next().filter(|_| archives.next().is_none())

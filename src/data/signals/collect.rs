@@ -7,11 +7,11 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::dataset::Values;
-use super::error::DataError;
-use super::extraction::Extraction;
-use super::room::{Element, Gather, Room};
 use super::tree::{Leaf, MAX_FILE, Tree};
+use crate::data::dataset::Values;
+use crate::data::error::DataError;
+use crate::data::extraction::Extraction;
+use crate::data::room::{Element, Gather, Room};
 
 /// How many files are decoded at a time, how many values they may give, and how many bytes of files
 /// out of an archive may wait.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::error::DataError;
+use super::error::SignalError;
 use super::layout::{Part, Place, part_named};
-use super::signal_error::SignalError;
+use crate::data::error::DataError;
 
 /// The name of a list of samples.
-pub(super) const LIST: &str = "list.csv";
+pub(in crate::data) const LIST: &str = "list.csv";
 /// The names of the lists of Speech Commands.
 pub(super) const TESTING: &str = "testing_list.txt";
 pub(super) const VALIDATION: &str = "validation_list.txt";

@@ -9,11 +9,11 @@ use super::entries::Entry;
 use crate::data::dataset::Dataset;
 use crate::data::error::DataError;
 use crate::data::extraction::HashedNgrams;
-use crate::data::features::hashed_ngrams;
 use crate::data::holdout::apart;
-use crate::data::layout::{Part, part_named};
 use crate::data::limits::{MAX_CLASSES, MAX_SAMPLES, MAX_SUBJECTS};
 use crate::data::room::{Gather, Room};
+use crate::data::signals::features::hashed_ngrams;
+use crate::data::signals::layout::{Part, part_named};
 
 /// The most bytes of one text, of a name, and the texts that become vectors at a time.
 const MAX_TEXT: usize = 64 * 1024;
