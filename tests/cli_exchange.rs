@@ -46,9 +46,22 @@ fn an_imported_model_is_measured_forgets_and_is_pruned() {
     let gone = ModelFile::open(&home.path().join("gone.esm")).unwrap();
     assert_eq!(gone.facts().provenance, Provenance::Population);
     assert_eq!(gone.facts().get("source"), Some("base.onnx"));
-    // Nobody knows how it was trained: pruning says what to give.
-    let prune = "prune --model in.esm --data made --sparsity 0.5 --rewind none --out out.esm";
-    refused(home.path(), prune, 2, &["does not say how it was trained"]);
+    assert_eq!(gone.facts().get("forgotten"), Some("1 class=0"));
+    // What was forgotten stays so on the way out and in again, by either format.
+    for format in ["onnx", "safetensors"] {
+        done(home.path(), &format!("export --model gone.esm --out gone.{format}"));
+        done(home.path(), &format!("import gone.{format} --out again.esm"));
+        let again = ModelFile::open(&home.path().join("again.esm")).unwrap();
+        assert_eq!(again.facts().get("forgotten"), Some("1 class=0"), "{format}");
+        assert_eq!(again.facts().provenance, Provenance::Population, "{format}");
+    }
+    // A model of others does not say how it was trained: pruning asks for what it needs.
+    let bare = file::open(&home.path().join("in.esm")).unwrap();
+    let encoded = file::encode(&bare.network, &bare.classes, &Facts::default(), Dtype::F32, None);
+    fs::write(home.path().join("bare.esm"), encoded.unwrap()).unwrap();
+    let prune = "prune --model bare.esm --data made --sparsity 0.5 --rewind none --out out.esm";
+    refused(home.path(), prune, 2, &["does not say how it was trained: give --epochs and --rate"]);
+    done(home.path(), &format!("{prune} --epochs 1 --rate 0.01"));
 }
 
 #[test]

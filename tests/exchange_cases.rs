@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use common::exchange::{NEAR, furthest, logits};
-use unlearn::data::{Dataset, open_source};
+use unlearn::data::{Dataset, Reading, open_source};
 use unlearn::evaluate::metrics::accuracy;
 use unlearn::evaluate::{Attack, Scores};
 use unlearn::exchange::{Choice, import_safetensors};
@@ -55,7 +55,7 @@ fn models_of_full_size_give_pytorchs_logits() {
 fn reference() -> Option<(Network, Dataset, Dataset, PathBuf)> {
     let vectors = folder("UNLEARN_REFERENCE", "vectors")?;
     let data = folder("UNLEARN_DATA", "cifar10")?;
-    let data = open_source("cifar10", data.parent()).unwrap();
+    let data = open_source("cifar10", data.parent(), &Reading::default()).unwrap();
     let bytes = std::fs::read(vectors.join("s1_dense.safetensors")).unwrap();
     let imported = import_safetensors(&bytes, &Choice::default()).unwrap();
     assert_eq!(imported.network.description.name, "resnet20");
@@ -83,10 +83,17 @@ fn the_references_checkpoint_gives_its_figures() {
     let list = |name: &str| -> Vec<usize> {
         split[name].as_array().unwrap().iter().map(|i| i.as_u64().unwrap() as usize).collect()
     };
-    let scores = |name, set: &Dataset, indices: &[usize]| {
-        let probabilities = score(&network, set, indices, Isa::best()).unwrap();
+    let classes = train.classes.len();
+    let all = |set: &Dataset| {
+        let indices: Vec<usize> = (0..set.len()).collect();
+        score(&network, set, &indices, Isa::best()).unwrap()
+    };
+    let (learnt, unseen) = (all(&train), all(&test));
+    let scores = |name, set: &Dataset, probabilities: &[f32], indices: &[usize]| {
+        let row = |&index: &usize| &probabilities[index * classes..][..classes];
+        let rows: Vec<f32> = indices.iter().flat_map(row).copied().collect();
         let labels = indices.iter().map(|&index| set.labels[index]).collect();
-        Scores::new(name, probabilities, labels).unwrap()
+        Scores::new(name, rows, labels).unwrap()
     };
     let validation = list("val");
     for (scenario, [ua, ra, ta, mia]) in
@@ -98,9 +105,9 @@ fn the_references_checkpoint_gives_its_figures() {
             .collect();
         let tested: Vec<usize> =
             (0..test.len()).filter(|&i| scenario != "class0" || test.labels[i] != 0).collect();
-        let forget = scores("forget", &train, &gone);
-        let retain = scores("retain", &train, &kept);
-        let test = scores("test", &test, &tested);
+        let forget = scores("forget", &train, &learnt, &gone);
+        let retain = scores("retain", &train, &learnt, &kept);
+        let test = scores("test", &test, &unseen, &tested);
         let found = [
             (100.0 - accuracy(&forget, "forget").value, ua, forget.len()),
             (accuracy(&retain, "retain").value, ra, retain.len()),

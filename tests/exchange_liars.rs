@@ -170,7 +170,7 @@ fn value(name: &str, sides: &[u64]) -> Vec<u8> {
         .concat()
 }
 
-fn model(sides: &[u64], nodes: &[Vec<u8>], tensors: &[Vec<u8>]) -> Vec<u8> {
+fn model(sides: &[u64], nodes: &[&[u8]], tensors: &[&[u8]]) -> Vec<u8> {
     let nodes: Vec<u8> = nodes.iter().flat_map(|bytes| field(1, bytes)).collect();
     let tensors: Vec<u8> = tensors.iter().flat_map(|bytes| field(5, bytes)).collect();
     let graph =
@@ -180,63 +180,55 @@ fn model(sides: &[u64], nodes: &[Vec<u8>], tensors: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn graphs_that_lie_or_ask_for_too_much_are_refused_by_node() {
-    let matrix = tensor("w", &[3, 2], 1, &[0; 24]);
-    let gemm = node("Gemm", &["x", "w"], "y", &[]);
-    onnx(&model(&[0, 3], &[gemm.clone()], &[matrix.clone()])).unwrap();
+    let matrix = &tensor("w", &[3, 2], 1, &[0; 24])[..];
+    let gemm = &node("Gemm", &["x", "w"], "y", &[])[..];
+    onnx(&model(&[0, 3], &[gemm], &[matrix])).unwrap();
 
-    let told = |sides: &[u64], nodes: &[Vec<u8>], tensors: &[Vec<u8>]| {
+    let told = |sides: &[u64], nodes: &[&[u8]], tensors: &[&[u8]]| {
         let bytes = model(sides, nodes, tensors);
         tried("a lie", onnx, &bytes).expect_err("the lie was believed")
     };
-    let odd = [node("Relu", &["x"], "r", &[]), node("Erf", &["r"], "y", &[])];
+    let odd = [&node("Relu", &["x"], "r", &[])[..], &node("Erf", &["r"], "y", &[])];
     let message = told(&[0, 3], &odd, &[]);
     for phrase in ["node `y`", "Erf", "domain `ai.onnx`", "supported are Conv"] {
         assert!(message.contains(phrase), "no `{phrase}` in {message}");
     }
     let most = u64::MAX;
-    let relu = node("Relu", &["x"], "y", &[]);
+    let relu = &node("Relu", &["x"], "y", &[])[..];
     for (message, phrase) in [
-        (told(&[0, 4], &[gemm.clone()], &[matrix.clone()]), "multiplies sides [4]"),
+        (told(&[0, 4], &[gemm], &[matrix]), "multiplies sides [4]"),
         (
-            told(&[0, 3], &[gemm.clone()], &[tensor("w", &[3, 2], 1, &[0; 20])]),
+            told(&[0, 3], &[gemm], &[&tensor("w", &[3, 2], 1, &[0; 20])]),
             "20 bytes for the sides [3, 2]",
         ),
         (
-            told(&[0, 3], &[gemm.clone()], &[tensor("w", &[1 << 40, 1 << 40], 1, &[0; 24])]),
+            told(&[0, 3], &[gemm], &[&tensor("w", &[1 << 40, 1 << 40], 1, &[0; 24])]),
             "too many values",
         ),
-        (told(&[0, 3], &[gemm.clone()], &[tensor("w", &[most, 2], 1, &[])]), "negative"),
-        (told(&[0, 3], &[gemm.clone()], &[tensor("w", &[3, 2], 7, &[0; 48])]), "INT64"),
-        (told(&[0, 3], &[gemm.clone()], &[matrix.clone(), matrix.clone()]), "two initializers `w`"),
+        (told(&[0, 3], &[gemm], &[&tensor("w", &[most, 2], 1, &[])]), "negative"),
+        (told(&[0, 3], &[gemm], &[&tensor("w", &[3, 2], 7, &[0; 48])]), "INT64"),
+        (told(&[0, 3], &[gemm], &[matrix, matrix]), "two initializers `w`"),
         (
-            told(&[0, 3], &[node("Gemm", &["z", "w"], "y", &[])], &[matrix.clone()]),
+            told(&[0, 3], &[&node("Gemm", &["z", "w"], "y", &[])], &[matrix]),
             "`z`, is made by no node",
         ),
         (
-            told(
-                &[0, 3],
-                &[node("Gemm", &["x", "w"], "y", &[int("transA", 1)])],
-                &[matrix.clone()],
-            ),
+            told(&[0, 3], &[&node("Gemm", &["x", "w"], "y", &[int("transA", 1)])], &[matrix]),
             "transA",
         ),
         (
-            told(
-                &[0, 3],
-                &[node("Gemm", &["x", "w"], "y", &[int("secret", 1)])],
-                &[matrix.clone()],
-            ),
+            told(&[0, 3], &[&node("Gemm", &["x", "w"], "y", &[int("secret", 1)])], &[matrix]),
             "secret",
         ),
-        (told(&[0, 0], &[relu.clone()], &[]), "not fixed"),
-        (told(&[0, 1 << 62, 1 << 62, 1 << 62], &[relu.clone()], &[]), "values a sample"),
-        (told(&[0, 3, 4], &[relu.clone()], &[]), "one number a class"),
+        (told(&[0, 0], &[relu], &[]), "not fixed"),
+        (told(&[0, 1 << 62, 1 << 62, 1 << 62], &[relu], &[]), "values a sample"),
+        (told(&[0, 3, 4], &[relu], &[]), "one number a class"),
         (
             told(
                 &[0, 2],
                 &[
-                    node("Flatten", &["x"], "f", &[int("axis", i64::MAX as u64)]),
-                    node("Relu", &["f"], "y", &[]),
+                    &node("Flatten", &["x"], "f", &[int("axis", i64::MAX as u64)]),
+                    &node("Relu", &["f"], "y", &[]),
                 ],
                 &[],
             ),
@@ -245,8 +237,11 @@ fn graphs_that_lie_or_ask_for_too_much_are_refused_by_node() {
         (
             told(
                 &[0, 3, 8, 8],
-                &[node("Conv", &["x", "w"], "c", &[]), node("GlobalAveragePool", &["c"], "y", &[])],
-                &[tensor("w", &[2, 0, 3, 3], 1, &[])],
+                &[
+                    &node("Conv", &["x", "w"], "c", &[]),
+                    &node("GlobalAveragePool", &["c"], "y", &[]),
+                ],
+                &[&tensor("w", &[2, 0, 3, 3], 1, &[])],
             ),
             "do not read 3 channels",
         ),

@@ -28,7 +28,7 @@ fn both_exporters_of_pytorch_give_a_network_with_pytorchs_logits() {
 #[test]
 fn an_export_in_training_mode_keeps_its_batch_norms() {
     let imported = import_onnx(&bytes("cnn.training.onnx")).unwrap();
-    agrees("cnn.training.onnx", &imported.network, "cnn");
+    agrees("cnn.training.onnx", &imported.network, "training");
     let norm = imported.network.description.nodes.iter().find_map(|node| match node.op {
         Op::BatchNorm { epsilon, momentum } => Some((epsilon, momentum)),
         _ => None,

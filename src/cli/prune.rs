@@ -101,7 +101,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
     let mut data = args.data.open_for(&model)?;
-    let mut recipe = learn::recipe_of(&model.facts, &args.model)?;
+    let mut recipe = args.start_recipe(&model)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let recipe = args.recipe.over(recipe);
     recipe.check()?;
@@ -140,6 +140,17 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let pruned =
         Pruned { before: &model, after: &artifact, rewound, recipe: &recipe, reports: &reports };
     pruned.tell(args, out, &data, isa)
+}
+
+impl Args {
+    /// The recipe of MODEL. An imported model states none: then the words here must say enough.
+    fn start_recipe(&self, model: &Artifact) -> Result<Recipe, Fault> {
+        let stated = learn::recipe_of(&model.facts, &self.model);
+        match self.recipe.epochs.and(self.recipe.rate) {
+            Some(_) => Ok(stated.unwrap_or_default()),
+            None => stated,
+        }
+    }
 }
 
 /// What came of pruning.

@@ -12,9 +12,9 @@ pub(super) const CLASSES: &str = "unlearn.classes";
 /// How samples become inputs, as a JSON pair of the kind and a list of its settings.
 const FEATURES: &str = "unlearn.features";
 /// Facts, as a JSON list of pairs.
-pub(super) const FACTS: &str = "unlearn.facts";
+const FACTS: &str = "unlearn.facts";
 /// Whose data the model was made from, in one word.
-pub(super) const PROVENANCE: &str = "unlearn.provenance";
+const PROVENANCE: &str = "unlearn.provenance";
 /// The element type of weights in the model file.
 pub(super) const DTYPE: &str = "unlearn.dtype";
 /// The share of prunable weights that do not exist.
@@ -63,7 +63,7 @@ impl Own {
 }
 
 /// The word for a provenance.
-pub(super) fn word(provenance: Provenance) -> &'static str {
+fn word(provenance: Provenance) -> &'static str {
     match provenance {
         Provenance::Undeclared => "undeclared",
         Provenance::Population => "population",

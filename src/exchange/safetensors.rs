@@ -6,6 +6,7 @@
 //! when a place is wrong, and gives tensors and metadata in the order of a hash map.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::Deserialize;
@@ -76,10 +77,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 header.metadata = map.next_value()?;
             } else if header.tensors.len() == MAX_TENSORS {
                 return Err(A::Error::custom(format!("more than {MAX_TENSORS} tensors")));
-            } else if header.tensors.contains_key(&name) {
-                return Err(A::Error::custom(format!("tensor `{name}` is there twice")));
+            } else if let Entry::Vacant(place) = header.tensors.entry(name) {
+                place.insert(map.next_value()?);
             } else {
-                header.tensors.insert(name, map.next_value()?);
+                return Err(A::Error::custom("a tensor is there twice"));
             }
         }
         Ok(header)

@@ -7,9 +7,10 @@ Run as
 at the root of the repository. Needs torch, torchvision, safetensors, numpy and onnxruntime; nothing
 is downloaded, weights are random. Three parts:
 
-1. State dicts of torchvision's resnet18, resnet50 and vgg16_bn, and of a CIFAR ResNet-20, are saved
-   as safetensors and imported without --model. `cargo test --test exchange_cases` then compares our
-   logits with PyTorch's (it is told the folder by UNLEARN_EXCHANGE).
+1. State dicts of torchvision's resnet18, resnet50 and vgg16_bn, of a CIFAR ResNet-20 and of a 1-D
+   network are saved as safetensors and imported without --model. Then
+   `cargo test --test exchange_cases` compares our logits with PyTorch's (UNLEARN_EXCHANGE tells it
+   the folder).
 2. What was imported is exported as ONNX and run in ONNX Runtime: its logits against PyTorch's.
 3. A network that this program trained and thinned is exported and run in ONNX Runtime; the same
    test compares our logits with those.
@@ -21,6 +22,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 import numpy as np
 import onnxruntime
@@ -85,11 +87,36 @@ def cifar_resnet20():
     return Net()
 
 
+def har_cnn():
+    """The program's own 1-D network for inertial windows, in PyTorch's 1-D operations."""
+    import torch.nn as nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            before = 9
+            for index, (filters, kernel) in enumerate([(64, 7), (128, 5), (128, 5), (128, 3)], 1):
+                self.add_module(f"conv{index}", nn.Conv1d(before, filters, kernel, 2, kernel // 2, bias=False))
+                self.add_module(f"bn{index}", nn.BatchNorm1d(filters))
+                before = filters
+            self.fc = nn.Linear(128, 6)
+
+        def forward(self, x):
+            x = x[:, :, 0]
+            for index in range(1, 5):
+                x = torch.relu(getattr(self, f"bn{index}")(getattr(self, f"conv{index}")(x)))
+            return self.fc(x.mean(2))
+
+    return Net()
+
+
+HAR = tomllib.loads((pathlib.Path(__file__).parents[2] / "models/har-cnn.toml").read_text())["input"]
 CASES = {
-    "resnet18": (lambda: torchvision.models.resnet18(weights=None), 224, MEAN, STD),
-    "resnet50": (lambda: torchvision.models.resnet50(weights=None), 224, MEAN, STD),
-    "vgg16_bn": (lambda: torchvision.models.vgg16_bn(weights=None), 224, MEAN, STD),
-    "resnet20": (cifar_resnet20, 32, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "resnet18": (lambda: torchvision.models.resnet18(weights=None), (3, 224, 224), MEAN, STD),
+    "resnet50": (lambda: torchvision.models.resnet50(weights=None), (3, 224, 224), MEAN, STD),
+    "vgg16_bn": (lambda: torchvision.models.vgg16_bn(weights=None), (3, 224, 224), MEAN, STD),
+    "resnet20": (cifar_resnet20, (3, 32, 32), [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "har-cnn": (har_cnn, tuple(HAR["shape"]), HAR["mean"], HAR["std"]),
 }
 
 
@@ -108,18 +135,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True)
     parser.add_argument("--cases", nargs="*", default=list(CASES))
+    parser.add_argument("--folder", help="an empty folder to keep the cases in [default: one that goes]")
     parser.add_argument("--no-cargo", action="store_true", help="leave out the comparison by cargo test")
     args = parser.parse_args()
     program = str(pathlib.Path(args.program).resolve())
     wrong = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as passing:
+        folder = args.folder or passing
         for seed, case in enumerate(args.cases, 1):
-            make, side, mean, std = CASES[case]
+            make, shape, mean, std = CASES[case]
             home = pathlib.Path(folder) / case
-            home.mkdir()
+            home.mkdir(parents=True)
             torch.manual_seed(seed)
             network = shake(make(), seed)
-            samples = torch.rand(2, 3, side, side)
+            samples = torch.rand(2, *shape)
             like = lambda values: torch.tensor(values)[None, :, None, None]
             with torch.no_grad():
                 logits = network((samples - like(mean)) / like(std)).numpy()
@@ -132,7 +161,8 @@ def main():
             os.remove(home / "state.safetensors")
             run("export", "--model", "model.esm", "--out", "model.onnx")
             off = furthest(run_onnx(home / "model.onnx", samples.numpy()), logits)
-            print(f"{case}: state dict -> import -> export -> ONNX Runtime: largest difference {off:.1e}", flush=True)
+            told = f"largest difference {off:.1e}, largest logit {np.abs(logits).max():.2f}"
+            print(f"{case}: state dict -> import -> export -> ONNX Runtime: {told}", flush=True)
             wrong += [case] if off > NEAR else []
             os.remove(home / "model.onnx")
         made(program, pathlib.Path(folder))

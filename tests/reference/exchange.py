@@ -223,6 +223,10 @@ def main():
             torch.onnx.export(network, (samples,), training, input_names=["x"], dynamo=False, opset_version=17,
                               training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False)
             network.eval()
+            # Tracing in training mode has moved the running statistics.
+            exact.load_state_dict({k: v.double() if v.is_floating_point() else v for k, v in network.state_dict().items()})
+            with torch.no_grad():
+                told |= {"training/input": samples.clone(), "training/logits": exact(samples.double()).float()}
             strip(training)
         strip(script)
         strip(dynamo)

@@ -28,12 +28,11 @@ pub fn export(artifact: &Artifact) -> Vec<u8> {
         "Input: [batch, {channels}, {height}, {width}], values as the data has them (bytes of pictures divided by \
          255, so 0 to 1); the first two nodes normalise them. Output: logits, without softmax."
     );
-    let mut meta = vec![
-        (own::ID, artifact.id.to_string()),
-        (own::SPARSITY, network.sparsity().to_string()),
-        (own::PROVENANCE, own::word(artifact.facts.provenance).to_owned()),
-    ];
+    let mut meta =
+        vec![(own::ID, artifact.id.to_string()), (own::SPARSITY, network.sparsity().to_string())];
     meta.extend(own::meaning(&artifact.meaning));
+    // Whose data it learnt from, and what it has forgotten, must outlive the journey.
+    meta.extend(own::facts(&artifact.facts));
     let mut model = Writer::default()
         .int(1, IR_VERSION)
         .put(2, "unlearn")
@@ -101,50 +100,24 @@ impl<'a> Graph<'a> {
     }
 
     fn node(&mut self, index: usize, node: &Node) -> Made {
-        let own = |word: &str| format!("{}.{word}", node.name);
         let out = format!("{}{OUT}", node.name);
         let name = out.as_str();
-        match &node.op {
-            Op::Input => {
-                self.emit("Sub", "input.centred", &["input", "input.mean"], Writer::default());
-                self.emit(
-                    "Div",
-                    "input.normalised",
-                    &["input.centred", "input.std"],
-                    Writer::default(),
-                );
-                return Made { name: "input.normalised".into(), flat: false };
-            }
-            Op::Conv { kernel, stride, padding, groups, .. } => {
-                let attributes =
-                    window(kernel, stride, padding).put(5, int("group", *groups as i64));
-                let from = self.places(node.inputs[0]);
-                let inputs = self.with_parameters(index, from);
-                self.emit("Conv", name, &borrowed(&inputs), attributes);
-            }
+        let flat = match &node.op {
+            Op::Input => return self.input(),
             Op::Linear { .. } => {
                 let from = self.flat(node.inputs[0]);
                 let inputs = self.with_parameters(index, from);
                 let attributes = Writer::default().put(5, int("transB", 1));
                 self.emit("Gemm", name, &borrowed(&inputs), attributes);
-                return Made { name: name.to_owned(), flat: true };
+                true
             }
             Op::BatchNorm { epsilon, momentum } => {
-                // By way of the decimal text, so that 0.1 becomes 0.9.
-                let share: f64 = momentum.to_string().parse().unwrap_or(0.1);
-                let attributes = Writer::default()
-                    .put(5, float("epsilon", *epsilon))
-                    .put(5, float("momentum", (1.0 - share) as f32));
-                let mut inputs =
-                    self.with_parameters(index, self.made[node.inputs[0]].name.clone());
-                inputs.extend([own("running_mean"), own("running_var")]);
-                self.emit("BatchNormalization", name, &borrowed(&inputs), attributes);
-                return Made { name: name.to_owned(), flat: self.made[node.inputs[0]].flat };
+                self.batch_norm(index, node, *epsilon, *momentum)
             }
             Op::Relu => {
                 let from = self.made[node.inputs[0]].clone();
                 self.emit("Relu", name, &[&from.name], Writer::default());
-                return Made { name: name.to_owned(), flat: from.flat };
+                from.flat
             }
             Op::Add => {
                 let [left, right] = [0, 1].map(|side| node.inputs[side]);
@@ -152,30 +125,68 @@ impl<'a> Graph<'a> {
                 let both = [left, right]
                     .map(|from| if flat { self.flat(from) } else { self.places(from) });
                 self.emit("Add", name, &[&both[0], &both[1]], Writer::default());
-                return Made { name: name.to_owned(), flat };
+                flat
+            }
+            _ => {
+                self.over_places(index, node, name);
+                false
+            }
+        };
+        Made { name: name.to_owned(), flat }
+    }
+
+    /// Operations that read channels over places, and give such.
+    fn over_places(&mut self, index: usize, node: &Node, name: &str) {
+        let from = self.places(node.inputs[0]);
+        match &node.op {
+            Op::Conv { kernel, stride, padding, groups, .. } => {
+                let attributes =
+                    window(kernel, stride, padding).put(5, int("group", *groups as i64));
+                let inputs = self.with_parameters(index, from);
+                self.emit("Conv", name, &borrowed(&inputs), attributes);
             }
             Op::MaxPool { kernel, stride, padding } => {
-                let from = self.places(node.inputs[0]);
                 self.emit("MaxPool", name, &[&from], window(kernel, stride, padding));
             }
             Op::AvgPool { kernel, stride } => {
-                let from = self.places(node.inputs[0]);
                 self.emit("AveragePool", name, &[&from], window(kernel, stride, &[0; 2]));
             }
+            Op::PadShortcut { stride, channels } => {
+                self.shortcut(node, &from, stride, *channels);
+            }
             Op::GlobalAvgPool => {
-                let from = self.places(node.inputs[0]);
                 self.emit("GlobalAveragePool", name, &[&from], Writer::default());
             }
-            Op::PadShortcut { stride, channels } => self.shortcut(node, stride, *channels),
+            Op::Input | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Relu | Op::Add => {}
         }
-        Made { name: name.to_owned(), flat: false }
     }
 
-    fn shortcut(&mut self, node: &Node, stride: &[usize; 2], channels: usize) {
+    fn input(&mut self) -> Made {
+        let name = "input.normalised";
+        self.emit("Sub", "input.centred", &["input", "input.mean"], Writer::default());
+        self.emit("Div", name, &["input.centred", "input.std"], Writer::default());
+        Made { name: name.into(), flat: false }
+    }
+
+    /// Says whether what it reads, and so what it gives, is flat.
+    fn batch_norm(&mut self, index: usize, node: &Node, epsilon: f32, momentum: f32) -> bool {
+        let from = self.made[node.inputs[0]].clone();
+        // By way of the decimal text, so that 0.1 becomes 0.9.
+        let share: f64 = momentum.to_string().parse().unwrap_or(0.1);
+        let attributes = Writer::default()
+            .put(5, float("epsilon", epsilon))
+            .put(5, float("momentum", (1.0 - share) as f32));
+        let mut inputs = self.with_parameters(index, from.name);
+        inputs.extend(["running_mean", "running_var"].map(|word| format!("{}.{word}", node.name)));
+        let name = format!("{}{OUT}", node.name);
+        self.emit("BatchNormalization", &name, &borrowed(&inputs), attributes);
+        from.flat
+    }
+
+    fn shortcut(&mut self, node: &Node, from: &str, stride: &[usize; 2], channels: usize) {
         let name = node.name.as_str();
         let out = format!("{name}{OUT}");
         let more = (channels - self.network.description.nodes[node.inputs[0]].shape[0]) / 2;
-        let from = self.places(node.inputs[0]);
         let [starts, ends, axes, steps, pads, cut] =
             ["starts", "ends", "axes", "steps", "pads", "cut"].map(|word| format!("{name}.{word}"));
         self.ints(&starts, &[0, 0]);
@@ -183,7 +194,7 @@ impl<'a> Graph<'a> {
         self.ints(&axes, &[2, 3]);
         self.ints(&steps, &stride.map(|step| step as i64));
         self.ints(&pads, &[0, more as i64, 0, 0, 0, more as i64, 0, 0]);
-        self.emit("Slice", &cut, &[&from, &starts, &ends, &axes, &steps], Writer::default());
+        self.emit("Slice", &cut, &[from, &starts, &ends, &axes, &steps], Writer::default());
         self.emit("Pad", &out, &[&cut, &pads], Writer::default());
     }
 

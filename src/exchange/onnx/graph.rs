@@ -114,6 +114,11 @@ pub(super) enum Value<'a> {
     Tensor(&'a Tensor<'a>),
     /// Whole numbers; `None` is the size of the batch.
     Sizes(Vec<Option<i64>>),
+    /// The same in rows of two, or, turned, in two rows.
+    Pairs {
+        pairs: Vec<[Option<i64>; 2]>,
+        turned: bool,
+    },
     Number(f32),
 }
 

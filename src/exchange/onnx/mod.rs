@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `wire.rs` | protobuf's fields, read in place and written |
 //! | `message.rs`, `tensor.rs` | the messages that are read, and the numbers of tensors |
-//! | `graph.rs`, `ops.rs`, `shape.rs` | from nodes to layers of ours |
+//! | `graph.rs`, `ops.rs`, `window.rs`, `shape.rs`, `sizes.rs` | from nodes to layers of ours |
 //! | `text.rs` | from layers to a network description |
 //! | `export.rs` | from a network to a model of opset 17 |
 //!
@@ -19,8 +19,10 @@ mod graph;
 mod message;
 mod ops;
 mod shape;
+mod sizes;
 mod tensor;
 mod text;
+mod window;
 mod wire;
 
 pub use export::export;

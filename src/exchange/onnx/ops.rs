@@ -2,6 +2,7 @@
 
 use super::graph::{Builder, Flow, Value, fault};
 use super::message::{Node, is_own};
+use super::window::Window;
 use crate::exchange::error::ExchangeFault;
 use crate::model::Op;
 
@@ -401,19 +402,21 @@ impl<'a> Builder<'a, '_, '_> {
         }
         for channel in 0..channels {
             let value = f64::from(values[if values.len() == 1 { 0 } else { channel }]);
-            let (mean, std) = (&mut self.mean[channel], &mut self.std[channel]);
+            let (mean, deviation) = (&mut self.mean[channel], &mut self.std[channel]);
             match node.op {
-                "Sub" => *mean += value * *std,
-                "Add" => *mean -= value * *std,
-                "Div" => *std *= value,
-                _ => *std /= value,
+                "Sub" => *mean += value * *deviation,
+                "Add" => *mean -= value * *deviation,
+                "Div" => *deviation *= value,
+                _ => *deviation /= value,
             }
-            let fine = (*mean as f32).is_finite() && (*std as f32).is_finite() && *std as f32 > 0.0;
+            let fine = (*mean as f32).is_finite()
+                && (*deviation as f32).is_finite()
+                && *deviation as f32 > 0.0;
             if !fine {
                 return Err(fault(
                     node,
                     format!(
-                        "mean {mean} and deviation {std} of channel {channel} normalise nothing"
+                        "mean {mean} and deviation {deviation} of channel {channel} normalise nothing"
                     ),
                 ));
             }
@@ -430,86 +433,4 @@ fn along_channels(shape: &[usize], dims: &[usize]) -> bool {
     at <= 1
         && shape[at] == dims[0]
         && shape[..at].iter().chain(&shape[at + 1..]).all(|&side| side == 1)
-}
-
-/// A window that slides, height before width.
-struct Window {
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-}
-
-impl Window {
-    /// The window of `node` over the sides `kernel`.
-    fn of(node: &Node<'_>, kernel: &[usize]) -> Result<Self, ExchangeFault> {
-        let directions = kernel.len();
-        let told = node.attribute("auto_pad").map_or(&b"NOTSET"[..], |attribute| attribute.text);
-        if ![&b"NOTSET"[..], b"VALID", b""].contains(&told) {
-            let told = String::from_utf8_lossy(told);
-            return Err(fault(node, format!("auto_pad {told} is not supported: give pads")));
-        }
-        let list = |name: &str, default: usize, len: usize| match node.attribute(name) {
-            None => Ok(vec![default; len]),
-            Some(attribute) => {
-                let ints = attribute.ints.iter().map(|&side| usize::try_from(side).ok());
-                let found: Option<Vec<usize>> = ints.collect();
-                found.filter(|found| found.len() == len).ok_or_else(|| {
-                    fault(
-                        node,
-                        format!("`{name}` is {:?}, {len} whole numbers are needed", attribute.ints),
-                    )
-                })
-            }
-        };
-        if node.attribute("kernel_shape").is_some()
-            && list("kernel_shape", 0, directions)? != kernel
-        {
-            return Err(fault(node, format!("kernel_shape is not {kernel:?}, as its weights say")));
-        }
-        if list("dilations", 1, directions)?.iter().any(|&step| step != 1) {
-            return Err(fault(node, "dilations other than 1 are not supported"));
-        }
-        let pads = list("pads", 0, 2 * directions)?;
-        let (before, behind) = pads.split_at(directions);
-        if before != behind {
-            return Err(fault(
-                node,
-                format!("pads {pads:?} differ before and behind: only equal ones are supported"),
-            ));
-        }
-        let strides = list("strides", 1, directions)?;
-        if strides.contains(&0) || kernel.contains(&0) {
-            return Err(fault(node, "a window or a step of 0 leads nowhere"));
-        }
-        Ok(Self { kernel: pair(kernel, 1), stride: pair(&strides, 1), padding: pair(before, 0) })
-    }
-
-    /// How many places the window has along each of `places`.
-    fn slide(&self, node: &Node<'_>, places: &[usize]) -> Result<Vec<usize>, ExchangeFault> {
-        let first = 2 - places.len();
-        let along = |(index, &side): (usize, &usize)| {
-            let at = first + index;
-            let padded = self.padding[at].checked_mul(2)?.checked_add(side)?;
-            Some(padded.checked_sub(self.kernel[at])? / self.stride[at] + 1)
-        };
-        let slid: Option<Vec<usize>> = places.iter().enumerate().map(along).collect();
-        slid.ok_or_else(|| {
-            fault(
-                node,
-                format!(
-                    "its window {:?} is larger than {places:?} with padding {:?}",
-                    self.kernel, self.padding
-                ),
-            )
-        })
-    }
-}
-
-/// Height and width; over one direction the height is `flat`.
-fn pair(sides: &[usize], flat: usize) -> [usize; 2] {
-    match *sides {
-        [height, width] => [height, width],
-        [width] => [flat, width],
-        _ => [flat; 2],
-    }
 }

@@ -24,7 +24,10 @@ impl<'a> Builder<'a, '_, '_> {
                 self.reshape(node, flow, vec![all])
             }
             "Reshape" => {
-                let flow = self.flow(node, 0)?;
+                let flow = match self.value(node, 0)? {
+                    Value::Flow(flow) => flow,
+                    value => return self.reshape_sizes(node, value),
+                };
                 let told = self.sizes(node, 1)?;
                 if node.int("allowzero", 0) != 0 && told.contains(&Some(0)) {
                     return Err(fault(node, "it makes a side of 0"));
@@ -35,8 +38,7 @@ impl<'a> Builder<'a, '_, '_> {
             "Squeeze" | "Unsqueeze" => self.squeeze(node),
             "Slice" => self.slice(node),
             "Pad" => self.pad(node),
-            "Shape" | "Gather" | "Concat" | "Cast" => self.arithmetic(node),
-            _ => Err(fault(node, "it is not supported")),
+            _ => self.whole_numbers(node),
         }
     }
 
@@ -57,21 +59,6 @@ impl<'a> Builder<'a, '_, '_> {
             }
         };
         self.set(node, value)
-    }
-
-    /// The whole numbers that `node` reads as its input `index`; `None` among them is the batch.
-    fn sizes(&self, node: &Node<'a>, index: usize) -> Result<Vec<Option<i64>>, ExchangeFault> {
-        match self.value(node, index)? {
-            Value::Sizes(sizes) => Ok(sizes),
-            Value::Tensor(tensor) => Ok(tensor.ints()?.into_iter().map(Some).collect()),
-            _ => Err(fault(node, format!("its input {index} must be constant whole numbers"))),
-        }
-    }
-
-    /// As [`Builder::sizes`], none of them the batch.
-    fn ints(&self, node: &Node<'a>, index: usize) -> Result<Vec<i64>, ExchangeFault> {
-        let sizes: Option<Vec<i64>> = self.sizes(node, index)?.into_iter().collect();
-        sizes.ok_or_else(|| fault(node, format!("its input {index} depends on the batch")))
     }
 
     /// The axes of `node`: an attribute in old files, its second input in new ones.
@@ -200,8 +187,7 @@ impl<'a> Builder<'a, '_, '_> {
     fn slice(&mut self, node: &'a Node<'a>) -> Done {
         let flow = match self.value(node, 0)? {
             Value::Flow(flow) => flow,
-            Value::Sizes(sizes) => return self.slice_sizes(node, &sizes),
-            _ => return Err(fault(node, "it cuts a constant")),
+            value => return self.slice_sizes(node, value),
         };
         let (starts, ends) = (self.ints(node, 1)?, self.ints(node, 2)?);
         let axes = match node.inputs.get(3) {
@@ -240,19 +226,6 @@ impl<'a> Builder<'a, '_, '_> {
             }
         }
         self.set(node, Value::Flow(cut))
-    }
-
-    fn slice_sizes(&mut self, node: &Node<'a>, sizes: &[Option<i64>]) -> Done {
-        let one = |list: Vec<i64>| if let [one] = list[..] { Some(one) } else { None };
-        let at = |place: i64| place.clamp(0, sizes.len() as i64) as usize;
-        let from_end =
-            |place: i64| if place < 0 { place.saturating_add(sizes.len() as i64) } else { place };
-        let (start, end) = (one(self.ints(node, 1)?), one(self.ints(node, 2)?));
-        let range = start.zip(end).map(|(start, end)| at(from_end(start))..at(from_end(end)));
-        match range.and_then(|range| sizes.get(range)) {
-            Some(cut) if node.inputs.len() < 5 => self.set(node, Value::Sizes(cut.to_vec())),
-            _ => Err(fault(node, "it cuts whole numbers in a way that is not supported")),
-        }
     }
 
     /// Zero channels before and behind: the other half of the shortcut.
@@ -294,40 +267,5 @@ impl<'a> Builder<'a, '_, '_> {
         let whole = Flow { steps: [1; 2], ..flow };
         let padded = self.push(node, "", op, &[&whole], dims, Vec::new())?;
         self.set(node, Value::Flow(padded))
-    }
-
-    /// Whole numbers about shapes, which a traced `view` leaves in the graph.
-    fn arithmetic(&mut self, node: &'a Node<'a>) -> Done {
-        let sizes = match node.op {
-            "Shape" => {
-                node.only(&[])?;
-                let flow = self.flow(node, 0)?;
-                let mut sizes = vec![self.batch];
-                sizes.extend(flow.dims.iter().map(|&side| i64::try_from(side).ok()));
-                sizes
-            }
-            "Gather" => {
-                let from = self.sizes(node, 0)?;
-                let index = self.ints(node, 1)?;
-                let [index] = index[..] else {
-                    return Err(fault(node, "it takes more than one number"));
-                };
-                let at = if index < 0 { index.saturating_add(from.len() as i64) } else { index };
-                let found = usize::try_from(at).ok().and_then(|at| from.get(at));
-                vec![*found.ok_or_else(|| fault(node, format!("there is no number {index}")))?]
-            }
-            "Concat" => {
-                let mut sizes = Vec::new();
-                for index in 0..node.inputs.len() {
-                    sizes.extend(self.sizes(node, index)?);
-                }
-                sizes
-            }
-            _ => self.sizes(node, 0)?,
-        };
-        match sizes.len() {
-            0..=64 => self.set(node, Value::Sizes(sizes)),
-            _ => Err(fault(node, "a list of whole numbers is too long")),
-        }
     }
 }
