@@ -57,7 +57,7 @@ fn an_imported_model_is_measured_forgets_and_is_pruned() {
     }
     // A model of others does not say how it was trained: pruning asks for what it needs.
     let bare = file::open(&home.path().join("in.esm")).unwrap();
-    let encoded = file::encode(&bare.network, &bare.classes, &Facts::default(), Dtype::F32, None);
+    let encoded = file::encode(&bare.network, &bare.meaning, &Facts::default(), Dtype::F32, None);
     fs::write(home.path().join("bare.esm"), encoded.unwrap()).unwrap();
     let prune = "prune --model bare.esm --data made --sparsity 0.5 --rewind none --out out.esm";
     refused(home.path(), prune, 2, &["does not say how it was trained: give --epochs and --rate"]);

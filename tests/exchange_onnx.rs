@@ -112,7 +112,7 @@ fn what_was_exported_comes_back_with_every_value_class_and_attribute() {
         assert_eq!(exported, onnx::export(&artifact), "{name}: equal models, equal bytes");
         let back = import_onnx(&exported).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         let (ours, theirs) = (&artifact.network, &back.network);
-        assert_eq!(back.classes.as_ref(), Some(&artifact.classes));
+        assert_eq!(back.classes.as_ref(), Some(&artifact.meaning.classes));
         assert_eq!(
             (&ours.description.mean, &ours.description.std),
             (&theirs.description.mean, &theirs.description.std)
