@@ -103,7 +103,7 @@ fn personal_data_leaves_only_when_that_is_said() {
     let home = folder();
     let base = file::open(&home.path().join("base.esm")).unwrap();
     let write = |name: &str, facts: &Facts, momentum: Option<&[f32]>| {
-        let (network, classes) = (&base.network, &base.classes);
+        let (network, classes) = (&base.network, &base.meaning);
         let bytes = file::encode(network, classes, facts, Dtype::F32, momentum).unwrap();
         fs::write(home.path().join(name), bytes).unwrap();
     };
