@@ -13,7 +13,7 @@ use unlearn::model::file;
 #[test]
 fn a_model_goes_out_and_comes_back_as_the_same_one() {
     let home = folder();
-    let out = json(home.path(), "export --model base.esm --out base.safetensors");
+    let out = json(home.path(), "export --model base.esm --out base.safetensors --personal-data");
     let back = json(home.path(), "import base.safetensors --out back.esm");
     assert_eq!(out["id"], back["id"], "{out} {back}");
     let before = ModelFile::open(&home.path().join("base.esm")).unwrap();
@@ -31,7 +31,7 @@ fn a_model_goes_out_and_comes_back_as_the_same_one() {
 #[test]
 fn an_imported_model_is_measured_forgets_and_is_pruned() {
     let home = folder();
-    done(home.path(), "export --model base.esm --out base.onnx");
+    done(home.path(), "export --model base.esm --out base.onnx --personal-data");
     done(home.path(), "import base.onnx --out in.esm --provenance population");
     let words = "--data made --scenario class=0";
     let there = json(home.path(), &format!("evaluate --model in.esm {words}"));

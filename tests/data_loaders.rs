@@ -295,7 +295,7 @@ fn a_folder_says_what_was_looked_for() {
     let other = folder(&[("notes.txt", vec![1]), ("weights.bin", vec![2])]);
     assert!(matches!(refusal(&other), DataError::Unrecognised { .. }));
     assert_refused(&other, &words);
-    assert_refused(&other, &["found notes.txt, weights.bin"]);
+    assert_refused(&other, &["holds notes.txt, weights.bin"]);
     let both = idx_with("small_train.bin", records(&[1]));
     assert!(matches!(refusal(&both), DataError::SeveralKinds { .. }));
     assert_refused(&both, &["IDX and a small CIFAR-10"]);

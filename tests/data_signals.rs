@@ -391,7 +391,7 @@ fn an_archive_that_is_damaged_or_lies_is_refused() {
     longer.resize(whole.len() + (3 << 20), 0);
     assert_refused(open_as("set.tar.gz", gzip(&longer)), &["goes on after"]);
     let other = tar(&[("notes.txt".to_string(), vec![1])]);
-    assert_refused(open_as("set.tar", other), &["WAV files", "found notes.txt"]);
+    assert_refused(open_as("set.tar", other), &["WAV files", "holds notes.txt"]);
     for size in [u64::MAX >> 1, 1 << 40, 65 << 20, 1000] {
         let mut header = tar::Header::new_gnu();
         header.set_path("a/1.wav").unwrap();
@@ -435,7 +435,7 @@ fn an_archive_counts_only_alone_and_where_nothing_else_is_known() {
     files.push(("more.tar".into(), tar(&[("a/1.wav".into(), wav(1))])));
     assert_eq!(open(folder(&files).path()).unwrap().train.len(), 12);
     let two: Files = vec![("a.tar".into(), tar(&digits())), ("b.tar".into(), tar(&digits()))];
-    assert_refused(open(folder(&two).path()), &["found a.tar, b.tar"]);
+    assert_refused(open(folder(&two).path()), &["holds a.tar, b.tar"]);
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn damaged_texts_are_refused_by_line_column_and_entry() {
     assert_refused(open(one("set.json.gz", bomb.clone()).path()), &["more than 67108864 bytes"]);
     assert_refused(open(one("set.jsonl.gz", bomb).path()), &["line 1", "more than 1048576 bytes"]);
     let both: Files = vec![("a.json".into(), TEXTS.into()), ("b.json".into(), TEXTS.into())];
-    assert_refused(open(folder(&both).path()), &["found a.json, b.json"]);
+    assert_refused(open(folder(&both).path()), &["holds a.json, b.json"]);
 }
 
 #[test]

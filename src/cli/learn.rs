@@ -11,6 +11,7 @@ use super::watch::{Bar, Checkpoint};
 use crate::data::{Augment, Dataset, Splits};
 use crate::evaluate::metrics::accuracy;
 use crate::evaluate::{Metric, Scores};
+use crate::exchange::SUBJECTS;
 use crate::format::{Facts, Provenance};
 use crate::model::Network;
 use crate::sparse::Isa;
@@ -133,9 +134,6 @@ fn interrupted(epoch: usize, epochs: usize, kept: Option<&Path>) -> Fault {
     };
     Fault::Interrupted(format!("stopped after {epoch} of {epochs} whole epochs: {kept}"))
 }
-
-/// The fact that counts the people who are named in the training data.
-pub(super) const SUBJECTS: &str = "subjects";
 
 /// Whose data a model is made from, as its maker declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

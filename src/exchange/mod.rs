@@ -25,7 +25,7 @@ pub use error::{ExchangeError, ExchangeFault, Misfit};
 pub use export::safetensors as export_safetensors;
 pub use fit::Choice;
 pub use names::Names;
-pub use personal::{Personal, personal};
+pub use personal::{Personal, SUBJECTS, personal};
 pub use state::import as import_safetensors;
 
 use crate::format::{Dtype, Facts, Features};

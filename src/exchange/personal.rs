@@ -8,7 +8,7 @@ use std::fmt;
 use crate::format::{Kind, ModelFile, Provenance};
 
 /// The fact that counts people: named subjects among the training samples.
-const SUBJECTS: &str = "subjects";
+pub const SUBJECTS: &str = "subjects";
 /// What the momentum of a checkpoint is called.
 const MOMENTUM: &str = "momentum/";
 
