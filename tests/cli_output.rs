@@ -40,7 +40,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     let train = json(home.path(), "train --model cnn16 --data made --epochs 1 --out new.esm");
     same_keys(
         &train,
-        "command file id file_bytes model data seed recipe plan test_accuracy seconds epochs",
+        "command file id file_bytes model data seed recipe plan test_accuracy seconds epochs warnings",
     );
     same_keys(&train["epochs"][0], "epoch loss accuracy rate gamma at_centre seconds");
     same_keys(&train["test_accuracy"], "value unit of samples interval95 definition");
@@ -48,7 +48,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &prune,
         "command file id file_bytes parent parent_bytes data sparsity_percent sparsity_of \
-         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs",
+         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs warnings",
     );
     let words = "forget --model p.esm --data made --scenario subject=p11 --epochs 1 --out f.esm";
     let forget = json(home.path(), words);

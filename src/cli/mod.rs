@@ -12,6 +12,7 @@ mod fault;
 mod forget;
 mod inspect;
 mod learn;
+mod memory;
 mod methods;
 mod past;
 mod prune;
