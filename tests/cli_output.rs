@@ -11,8 +11,8 @@ use std::process::Stdio;
 use common::program::{Said, command, done, folder, json, run};
 use serde_json::Value;
 
-const COMMANDS: [&str; 8] =
-    ["demo", "train", "prune", "forget", "evaluate", "inspect", "verify", "methods"];
+const COMMANDS: [&str; 9] =
+    ["demo", "train", "prune", "forget", "evaluate", "inspect", "verify", "methods", "bench"];
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()

@@ -6,6 +6,7 @@
 //! its contents were, 4 reading or writing failed, 5 the run failed, 130 interrupted.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod demo;
 mod evaluate;
 mod fault;
@@ -64,6 +65,8 @@ enum Command {
     Verify(verify::Args),
     /// List the methods of forgetting and what they need
     Methods(methods::Args),
+    /// Measure what a step, a prediction and an opening cost here
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -77,6 +80,7 @@ impl Command {
             Self::Inspect(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Methods(args) => &args.common,
+            Self::Bench(args) => args.common(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Methods(args) => methods::run(args, out),
+            Self::Bench(args) => bench::run(args, out),
         }
     }
 }
