@@ -105,7 +105,7 @@ fn a_dry_run_tells_and_does_nothing() {
 }
 
 #[test]
-fn a_limit_is_kept_by_pieces_that_the_plan_names_and_a_resumed_run_keeps() {
+fn a_limit_is_kept_by_pieces_that_the_plan_names() {
     let home = folder();
     let words = "train --model cnn16 --data made --epochs 1 --batch 256 --rewind-epoch 9";
     let whole = json(home.path(), &format!("{words} --out w.esm --dry-run"));
@@ -125,6 +125,31 @@ fn a_limit_is_kept_by_pieces_that_the_plan_names_and_a_resumed_run_keeps() {
     let least = "17MiB";
     let words = format!("{words} --out w.esm --memory {least}");
     refused(home.path(), &words, 2, &["17.8 MB is too little", "pieces of 16", "measuring"]);
+}
+
+#[test]
+fn a_resumed_run_keeps_the_pieces_of_its_checkpoint() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let words = "train --model cnn16 --data made --epochs 6 --batch 256 --out r.esm";
+    let limit = bytes(&json(home, &format!("{words} --dry-run"))["peak_bytes"]) - 1;
+    done(home, &format!("{words} --memory {limit}"));
+    let whole = fs::read(home.join("r.esm")).unwrap();
+    for name in ["r.esm", "r.rewind.esm"] {
+        fs::remove_file(home.join(name)).unwrap();
+    }
+    let mut disturbed = command(home, &format!("{words} --memory {limit}"));
+    let mut disturbed = disturbed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !home.join("r.checkpoint.esm").exists() {
+        assert!(disturbed.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    disturbed.kill().unwrap();
+    disturbed.wait().unwrap();
+    let little = format!("{words} --resume --memory 20MiB");
+    refused(home, &little, 2, &["21.0 MB is too little", "pieces of 128"]);
+    done(home, &format!("{words} --resume"));
+    assert!(fs::read(home.join("r.esm")).unwrap() == whole, "resumed and undisturbed differ");
 }
 
 /// A folder of random pictures: Fashion-MNIST's files for `side` 28, CIFAR-10's for 32.
