@@ -11,8 +11,10 @@ use std::process::Stdio;
 use common::program::{Said, command, done, folder, json, run};
 use serde_json::Value;
 
-const COMMANDS: [&str; 9] =
-    ["demo", "train", "prune", "forget", "evaluate", "inspect", "diff", "verify", "methods"];
+const COMMANDS: [&str; 12] = [
+    "demo", "train", "prune", "forget", "evaluate", "inspect", "diff", "verify", "methods",
+    "import", "export", "bench",
+];
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -40,7 +42,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     let train = json(home.path(), "train --model cnn16 --data made --epochs 1 --out new.esm");
     same_keys(
         &train,
-        "command file id file_bytes model data seed recipe plan test_accuracy seconds epochs",
+        "command file id file_bytes model data seed recipe plan test_accuracy seconds epochs warnings",
     );
     same_keys(&train["epochs"][0], "epoch loss accuracy rate gamma at_centre seconds");
     same_keys(&train["test_accuracy"], "value unit of samples interval95 definition");
@@ -48,7 +50,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &prune,
         "command file id file_bytes parent parent_bytes data sparsity_percent sparsity_of \
-         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs",
+         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs warnings",
     );
     let words = "forget --model p.esm --data made --scenario subject=p11 --epochs 1 --out f.esm";
     let forget = json(home.path(), words);

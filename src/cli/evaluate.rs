@@ -12,7 +12,7 @@ use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
 use crate::evaluate::{Attack, Measured, Metric, Sets, measure};
 use crate::model::file::Artifact;
-use crate::sparse::Isa;
+use crate::train::Compute;
 
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
@@ -124,14 +124,14 @@ pub(super) fn judge(
     sets: &Sets,
     attack: Attack,
     seconds: Option<f64>,
-    isa: Isa,
+    compute: impl Into<Compute>,
 ) -> Result<Judged, Fault> {
     if super::watch::stopped() {
         return Err(Fault::Interrupted(
             "stopped before everything was measured; files that were written stay".into(),
         ));
     }
-    let measured = measure(&artifact.network, data, sets, attack, seconds, isa)?;
+    let measured = measure(&artifact.network, data, sets, attack, seconds, compute)?;
     let (bytes, sparsity) = (artifact.bytes, artifact.network.sparsity());
     Ok(Judged { measured, bytes, sparsity, id: artifact.id.to_string() })
 }

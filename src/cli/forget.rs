@@ -8,6 +8,7 @@ use serde_json::json;
 use super::evaluate::{Row, judge, mismatches, notes, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
+use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Bar;
@@ -17,6 +18,7 @@ use crate::evaluate::{Attack, Sets};
 use crate::format::Facts;
 use crate::model::Network;
 use crate::model::file::Artifact;
+use crate::train::memory::network_bytes;
 use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
 use crate::unlearn::{FineTune, L1Sparse, Method, Outcome, Retrain, Start, forget};
 
@@ -106,11 +108,19 @@ pub(super) struct Args {
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let asked = Asked::new(args)?;
+    if args.memory.dry_run {
+        let of = format!("{} on {}", args.model.display(), asked.data.name);
+        let batch = asked.method.recipe(args.seed).batch;
+        let (text, value) = asked.settled.told("forget", &of, batch, args.memory.memory);
+        return out.result(&text, &value);
+    }
     let outcome = asked.forget(args)?;
     let facts = args.facts(&asked);
     let (network, dtype) = (&outcome.network, args.dtype.into());
@@ -129,6 +139,7 @@ struct Asked {
     sets: Sets,
     method: Method,
     augment: Augment,
+    settled: Settled,
 }
 
 impl Asked {
@@ -146,18 +157,21 @@ impl Asked {
         let method = args.method(&model, original.as_ref())?;
         let augment =
             args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
-        setting::check_output(&args.out)?;
+        if !args.memory.dry_run {
+            setting::check_output(&args.out)?;
+        }
         let base = args.base_network(&model)?;
-        Ok(Self { model, retrained, base, data, sets, method, augment })
+        let settled = args.settled(&model, &data, &sets, &method)?;
+        Ok(Self { model, retrained, base, data, sets, method, augment, settled })
     }
 
     fn forget(&self, args: &Args) -> Result<Outcome, Fault> {
         let retain = self.data.train.subset(&self.sets.retain);
         let mut bar = Bar::new("forget", None);
         let (network, base) = (&self.model.network, self.base.as_ref());
-        let (augment, isa) = (self.augment, setting::isa());
+        let (augment, compute) = (self.augment, self.settled.compute);
         let outcome =
-            forget(&self.method, network, base, &retain, augment, args.seed, isa, &mut bar);
+            forget(&self.method, network, base, &retain, augment, args.seed, compute, &mut bar);
         bar.finish();
         let outcome = outcome?;
         match outcome.complete {
@@ -172,7 +186,7 @@ impl Asked {
     fn rows(&self, args: &Args, seconds: f64, artifact: &Artifact) -> Result<Vec<Row>, Fault> {
         let attack = Attack::paper(args.seed);
         let judge = |artifact: &Artifact, seconds| {
-            judge(artifact, &self.data, &self.sets, attack, seconds, setting::isa())
+            judge(artifact, &self.data, &self.sets, attack, seconds, self.settled.compute)
         };
         let mut rows = Vec::new();
         if !args.no_measure {
@@ -196,7 +210,8 @@ impl Asked {
         let rows = self.rows(args, outcome.seconds, artifact)?;
         let (table, figures) = present(&rows, self.retrained.is_some());
         let yardstick = args.retrained.as_deref().zip(self.retrained.as_ref());
-        let warnings = mismatches(&args.scenario, args.seed, None, yardstick);
+        let mut warnings = mismatches(&args.scenario, args.seed, None, yardstick);
+        warnings.extend(self.settled.notes.iter().cloned());
         let Sets { forget, retain, test } = &self.sets;
         let [forgotten, kept, tested] = [forget, retain, test].map(Vec::len);
         let gone = match outcome.dropped {
@@ -218,7 +233,7 @@ impl Asked {
             "data": self.data.name, "model": setting::told(&args.model),
             "parent": self.model.id.to_string(), "file_bytes": artifact.bytes,
             "scenario": args.scenario, "seed": args.seed, "method": setting::plain(&self.method),
-            "plan": learn::plan(setting::isa()), "forget_samples": forgotten,
+            "plan": learn::plan(self.settled.compute), "forget_samples": forgotten,
             "retain_samples": kept, "test_samples": tested, "dropped_weights": outcome.dropped,
             "rte_seconds": outcome.seconds, "models": figures,
             "epochs": setting::plain(&outcome.epochs), "warnings": warnings,
@@ -241,7 +256,39 @@ impl Args {
             .with("forget_samples", sets.forget.len().to_string())
             .with("retain_samples", sets.retain.len().to_string())
             .with("method", method)
-            .with("plan", learn::plan(setting::isa()))
+            .with("plan", learn::plan(asked.settled.compute))
+    }
+
+    /// How the run computes, and what it takes in memory where somebody asked.
+    fn settled(
+        &self,
+        model: &Artifact,
+        data: &Splits,
+        sets: &Sets,
+        method: &Method,
+    ) -> Result<Settled, Fault> {
+        let network = &model.network;
+        let beside = [&self.base, &self.retrained].into_iter().flatten().count() as u64;
+        let samples = sets.forget.len() + sets.retain.len() + sets.test.len();
+        let shadow = sets.retain.len().min(sets.test.len());
+        let classes = network.description.classes;
+        // The retained samples are a set of their own beside the whole.
+        let kept = memory::set_bytes(&data.train) * sets.retain.len() as u64
+            / (data.train.len() as u64).max(1);
+        let around = Around {
+            data: memory::data_bytes(data) + kept,
+            models: (1 + beside) * network_bytes(network),
+            checkpoint: false,
+            network,
+            answers: if self.no_measure {
+                0
+            } else {
+                memory::answer_bytes(samples, classes, shadow)
+            },
+            before: None,
+        };
+        let recipe = method.recipe(self.seed);
+        self.memory.settle(&around, recipe.batch.min(sets.retain.len()), &recipe, None)
     }
 
     /// The network to return to, if one was given.

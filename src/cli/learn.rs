@@ -15,7 +15,7 @@ use crate::exchange::SUBJECTS;
 use crate::format::{Facts, Provenance};
 use crate::model::Network;
 use crate::sparse::Isa;
-use crate::train::{EpochReport, Recipe, Schedule, State, run, score};
+use crate::train::{Compute, EpochReport, Recipe, Schedule, State, run, score};
 
 /// The learning rate over the epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -105,7 +105,7 @@ pub(super) struct Job<'a> {
     pub what: &'a str,
     pub data: &'a Dataset,
     pub recipe: &'a Recipe,
-    pub isa: Isa,
+    pub compute: Compute,
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -117,7 +117,7 @@ impl Job<'_> {
     pub(super) fn run(self, state: &mut State) -> Result<Vec<EpochReport>, Fault> {
         let kept = self.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
         let mut bar = Bar::new(self.what, self.checkpoint);
-        let reports = run(state, self.data, self.recipe, None, self.isa, &mut bar);
+        let reports = run(state, self.data, self.recipe, None, self.compute, &mut bar);
         bar.finish();
         let reports = reports?;
         if state.epoch < self.recipe.epochs {
@@ -163,7 +163,7 @@ pub(super) fn facts(
     data: &Splits,
     digest: Digest,
     recipe: &Recipe,
-    isa: Isa,
+    compute: impl Into<Compute>,
 ) -> Facts {
     let recipe_text = serde_json::to_string(recipe).unwrap_or_default();
     let facts = Facts::new(provenance)
@@ -172,7 +172,7 @@ pub(super) fn facts(
         .with("data_digest", digest.to_string())
         .with("seed", recipe.seed.to_string())
         .with("recipe", recipe_text)
-        .with("plan", plan(isa));
+        .with("plan", plan(compute));
     match data.train.subject_names.len() {
         0 => facts,
         // Whoever exports the model must know that people are in it.
@@ -180,14 +180,25 @@ pub(super) fn facts(
     }
 }
 
-/// The plan's device and instruction set, as files and results name them.
-pub(super) fn plan(isa: Isa) -> String {
-    format!("cpu/{}", isa.name())
+/// What stands before the piece of a batch in a plan.
+const PIECE: &str = " micro-batch=";
+
+/// The plan's device, instruction set and, where batches go in pieces, their piece, as files and
+/// results name them.
+pub(super) fn plan(compute: impl Into<Compute>) -> String {
+    let Compute { isa, micro_batch } = compute.into();
+    let piece = micro_batch.map_or(String::new(), |piece| format!("{PIECE}{piece}"));
+    format!("cpu/{}{piece}", isa.name())
 }
 
-/// The instruction set that a file's plan names, if this machine has it.
-pub(super) fn planned(facts: &Facts) -> Option<Isa> {
-    Isa::named(facts.get("plan")?.strip_prefix("cpu/")?)
+/// How a file's plan says that its run computes, if this machine can.
+pub(super) fn planned(facts: &Facts) -> Option<Compute> {
+    let plan = facts.get("plan")?.strip_prefix("cpu/")?;
+    let (isa, micro_batch) = match plan.split_once(PIECE) {
+        Some((isa, piece)) => (isa, Some(piece.parse().ok().filter(|&piece| piece > 0)?)),
+        None => (plan, None),
+    };
+    Some(Compute { isa: Isa::named(isa)?, micro_batch })
 }
 
 /// The recipe that a file states.
@@ -207,9 +218,13 @@ pub(super) fn recipe_of(facts: &Facts, path: &Path) -> Result<Recipe, Fault> {
 }
 
 /// The accuracy of a network on the test set.
-pub(super) fn test_accuracy(network: &Network, data: &Splits, isa: Isa) -> Result<Metric, Fault> {
+pub(super) fn test_accuracy(
+    network: &Network,
+    data: &Splits,
+    compute: impl Into<Compute>,
+) -> Result<Metric, Fault> {
     let all: Vec<usize> = (0..data.test.len()).collect();
-    let probabilities = score(network, &data.test, &all, isa)?;
+    let probabilities = score(network, &data.test, &all, compute)?;
     Ok(accuracy(&Scores::new("test", probabilities, data.test.labels.clone())?, "test"))
 }
 
@@ -233,4 +248,24 @@ pub(super) fn forget_checkpoint(out: &Path) -> Result<(), Fault> {
         disk.remove(&path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        for micro_batch in [None, Some(48)] {
+            let compute = Compute { isa: Isa::best(), micro_batch };
+            let facts = Facts::new(Provenance::Undeclared).with("plan", plan(compute));
+            assert_eq!(planned(&facts), Some(compute));
+        }
+        for wrong in
+            ["cpu/", "cpu/abacus", "cpu/portable micro-batch=0", "cpu/portable micro-batch=x"]
+        {
+            let facts = Facts::new(Provenance::Undeclared).with("plan", wrong);
+            assert_eq!(planned(&facts), None, "{wrong}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! its contents were, 4 reading or writing failed, 5 the run failed, 130 interrupted.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod demo;
 mod diff;
 mod evaluate;
@@ -15,6 +16,7 @@ mod forget;
 mod import;
 mod inspect;
 mod learn;
+mod memory;
 mod methods;
 mod past;
 mod prune;
@@ -72,6 +74,8 @@ enum Command {
     Verify(verify::Args),
     /// List the methods of forgetting and what they need
     Methods(methods::Args),
+    /// Measure what a step, a prediction and an opening cost here
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -88,6 +92,7 @@ impl Command {
             Self::Diff(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Methods(args) => &args.common,
+            Self::Bench(args) => args.common(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Command {
             Self::Diff(args) => diff::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Methods(args) => methods::run(args, out),
+            Self::Bench(args) => bench::run(args, out),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::fault::Fault;
 use super::learn::{self, Job, RecipeArgs};
+use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
@@ -14,7 +15,8 @@ use crate::data::Splits;
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::prune::{Allocation, Criterion, masks, rewind};
-use crate::sparse::{Isa, Mask};
+use crate::sparse::Mask;
+use crate::train::memory::network_bytes;
 use crate::train::{EpochReport, Recipe, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,6 +97,8 @@ pub(super) struct Args {
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -105,7 +109,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let recipe = args.recipe.over(recipe);
     recipe.check()?;
-    setting::check_output(&args.out)?;
+    if !args.memory.dry_run {
+        setting::check_output(&args.out)?;
+    }
     past::same_data(&model, &args.model, &data, args.other_data)?;
     past::not_itself(&args.model, &args.out)?;
     let digest = data.train.digest();
@@ -122,12 +128,18 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         )));
     }
     let mut state = State { momentum: vec![0.0; network.values.len()], network, epoch };
-    let isa = setting::isa();
-    let job = Job { what: "prune", data: &data.train, recipe: &recipe, isa, checkpoint: None };
+    let settled = args.settled(&data, &model, &state.network, &recipe)?;
+    if args.memory.dry_run {
+        let of = format!("{} on {}", args.model.display(), data.name);
+        let (text, value) = settled.told("prune", &of, recipe.batch, args.memory.memory);
+        return out.result(&text, &value);
+    }
+    let compute = settled.compute;
+    let job = Job { what: "prune", data: &data.train, recipe: &recipe, compute, checkpoint: None };
     let reports = job.run(&mut state)?;
     let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
     let facts = past
-        .state(learn::facts("prune", model.facts.provenance, &data, digest, &recipe, isa))
+        .state(learn::facts("prune", model.facts.provenance, &data, digest, &recipe, compute))
         .with("init_seed", seed)
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
@@ -137,9 +149,30 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
     let artifact =
         Written { network, meaning, facts: &facts, dtype, momentum: None }.save(&args.out)?;
-    let pruned =
-        Pruned { before: &model, after: &artifact, rewound, recipe: &recipe, reports: &reports };
-    pruned.tell(args, out, &data, isa)
+    let (before, after, recipe, reports) = (&model, &artifact, &recipe, &reports[..]);
+    Pruned { before, after, rewound, recipe, reports, settled: &settled }.tell(args, out, &data)
+}
+
+impl Args {
+    /// How the run computes, and what it takes in memory where somebody asked.
+    fn settled(
+        &self,
+        data: &Splits,
+        model: &Artifact,
+        network: &Network,
+        recipe: &Recipe,
+    ) -> Result<Settled, Fault> {
+        let around = Around {
+            data: memory::data_bytes(data),
+            models: network_bytes(&model.network),
+            checkpoint: false,
+            network,
+            answers: memory::answer_bytes(data.test.len(), network.description.classes, 0),
+            // A score and an index of eight bytes for each weight, sorted beside a copy.
+            before: Some(("choosing masks", 20 * model.network.values.len() as u64)),
+        };
+        self.memory.settle(&around, recipe.batch.min(data.train.len()), recipe, None)
+    }
 }
 
 impl Args {
@@ -160,14 +193,16 @@ struct Pruned<'a> {
     rewound: String,
     recipe: &'a Recipe,
     reports: &'a [EpochReport],
+    settled: &'a Settled,
 }
 
 impl Pruned<'_> {
     /// Measures both files and says what came of the run.
-    fn tell(&self, args: &Args, out: &Out, data: &Splits, isa: Isa) -> Result<(), Fault> {
-        let Self { before, after, rewound, recipe, reports } = self;
-        let was = learn::test_accuracy(&before.network, data, isa)?;
-        let test = learn::test_accuracy(&after.network, data, isa)?;
+    fn tell(&self, args: &Args, out: &Out, data: &Splits) -> Result<(), Fault> {
+        let Self { before, after, rewound, recipe, reports, settled } = self;
+        let compute = settled.compute;
+        let was = learn::test_accuracy(&before.network, data, compute)?;
+        let test = learn::test_accuracy(&after.network, data, compute)?;
         let allocation = Allocation::from(args.allocation).name();
         let sparsity = 100.0 * after.network.sparsity();
         let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
@@ -175,7 +210,7 @@ impl Pruned<'_> {
             "{}: {sparsity:.2} % of the prunable weights removed ({allocation} allocation)\n\
              rewound to {rewound}, {} epochs in {}\n\
              test accuracy {}, {:.2} % before\n\
-             id {}, {} ({} before)\n",
+             id {}, {} ({} before)\n{}",
             args.out.display(),
             reports.len(),
             Seconds(seconds),
@@ -184,13 +219,15 @@ impl Pruned<'_> {
             after.id,
             Bytes(after.bytes),
             Bytes(before.bytes),
+            super::evaluate::notes(&settled.notes),
         );
         let value = json!({
             "command": "prune", "file": setting::told(&args.out), "id": after.id.to_string(), "file_bytes": after.bytes,
             "parent": before.id.to_string(), "parent_bytes": before.bytes, "data": data.name,
             "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
-            "allocation": allocation, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(isa),
+            "allocation": allocation, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(compute),
             "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": setting::plain(reports),
+            "warnings": settled.notes,
         });
         out.result(&text, &value)
     }

@@ -21,6 +21,7 @@ const DATA_ROOT: &str = "UNLEARN_DATA";
 
 /// Options of every command.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Output and threads")]
 pub(super) struct Common {
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -172,6 +173,8 @@ impl Written<'_> {
         let bytes =
             file::encode(self.network, self.meaning, self.facts, self.dtype, self.momentum)?;
         replace(&mut FileDisk, path, &bytes)?;
+        // Not beside what is read back: with a large network it would be the fullest moment.
+        drop(bytes);
         open_model(path)
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::fault::Fault;
 use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
+use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::Past;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
@@ -15,8 +16,7 @@ use crate::data::{Extraction, Splits};
 use crate::format::{ClassesAndFeatures, Facts};
 use crate::model::file::Artifact;
 use crate::model::{Description, Network};
-use crate::sparse::Isa;
-use crate::train::{EpochReport, Recipe, State};
+use crate::train::{Compute, EpochReport, Recipe, State};
 
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
@@ -57,6 +57,8 @@ pub(super) struct Args {
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -72,15 +74,22 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
     past.leave(&mut data)?;
-    setting::check_output(&args.out)?;
-    let (state, isa) = if args.resume {
+    let (state, fixed) = if args.resume {
         resumed(args, &description, (digest, &past), &recipe, out)?
     } else {
-        (None, setting::isa())
+        (None, None)
     };
     let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
+    let settled = settled(args, &data, &state.network, &recipe, fixed)?;
+    if args.memory.dry_run {
+        let of = format!("{} on {}", state.network.description.name, data.name);
+        let (text, value) = settled.told("train", &of, recipe.batch, args.memory.memory);
+        return out.result(&text, &value);
+    }
+    setting::check_output(&args.out)?;
+    let compute = settled.compute;
     let provenance = args.provenance.into();
-    let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, isa));
+    let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, compute));
     let meaning = setting::meaning_of(&data);
     let early = setting::beside(&args.out, "rewind");
     let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
@@ -98,14 +107,33 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         what: "train",
         data: &data.train,
         recipe: &recipe,
-        isa,
+        compute,
         checkpoint: Some(checkpoint),
     };
     let reports = job.run(&mut state)?;
     let facts = facts.with("epoch", state.epoch.to_string());
     let artifact = save(&state, &meaning, &facts, args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
-    tell(args, out, &data, &artifact, &recipe, &reports, isa)
+    tell(args, out, &data, &artifact, &recipe, &reports, &settled)
+}
+
+/// How the run computes, and what it takes in memory where somebody asked.
+fn settled(
+    args: &Args,
+    data: &Splits,
+    network: &Network,
+    recipe: &Recipe,
+    fixed: Option<Compute>,
+) -> Result<Settled, Fault> {
+    let around = Around {
+        data: memory::data_bytes(data),
+        models: 0,
+        checkpoint: true,
+        network,
+        answers: memory::answer_bytes(data.test.len(), network.description.classes, 0),
+        before: None,
+    };
+    args.memory.settle(&around, recipe.batch.min(data.train.len()), recipe, fixed)
 }
 
 fn save(
@@ -127,16 +155,16 @@ fn tell(
     artifact: &Artifact,
     recipe: &Recipe,
     reports: &[EpochReport],
-    isa: Isa,
+    settled: &Settled,
 ) -> Result<(), Fault> {
-    let test = learn::test_accuracy(&artifact.network, data, isa)?;
+    let test = learn::test_accuracy(&artifact.network, data, settled.compute)?;
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let loss = reports.last().map_or("unknown".into(), |report| format!("{:.4}", report.loss));
     let model = &artifact.network.description.name;
     let text = format!(
         "{}: {model} on {}, {} epochs in {}\n\
          test accuracy {} on {} samples, training loss {loss}\n\
-         id {}, {}\n",
+         id {}, {}\n{}",
         args.out.display(),
         data.name,
         reports.len(),
@@ -145,16 +173,18 @@ fn tell(
         data.test.len(),
         artifact.id,
         Bytes(artifact.bytes),
+        super::evaluate::notes(&settled.notes),
     );
     let value = json!({
         "command": "train", "file": setting::told(&args.out), "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
         "model": model, "data": data.name, "seed": args.seed, "recipe": setting::plain(recipe),
-        "plan": learn::plan(isa), "test_accuracy": test, "seconds": seconds, "epochs": setting::plain(&reports),
+        "plan": learn::plan(settled.compute), "test_accuracy": test, "seconds": seconds, "epochs": setting::plain(&reports),
+        "warnings": settled.notes,
     });
     out.result(&text, &value)
 }
 
-/// The state that the checkpoint holds, and its instruction set. No state where the machine lacks
+/// The state that the checkpoint holds, and how its run computes. Neither where the machine lacks
 /// that set: the run begins anew, because other rounding would be another run.
 fn resumed(
     args: &Args,
@@ -162,7 +192,7 @@ fn resumed(
     (digest, past): (Digest, &Past),
     recipe: &Recipe,
     out: &Out,
-) -> Result<(Option<State>, Isa), Fault> {
+) -> Result<(Option<State>, Option<Compute>), Fault> {
     let path = learn::checkpoint_path(&args.out);
     if !path.exists() {
         return Err(Fault::Usage(format!(
@@ -204,10 +234,12 @@ fn resumed(
         return Err(Fault::Usage(format!("{} is a model, not a checkpoint", path.display())));
     };
     match learn::planned(&artifact.facts) {
-        Some(isa) => Ok((Some(State { network: artifact.network, momentum, epoch }), isa)),
+        Some(compute) => {
+            Ok((Some(State { network: artifact.network, momentum, epoch }), Some(compute)))
+        }
         None => {
             out.say("the checkpoint's instruction set is not here: beginning anew");
-            Ok((None, setting::isa()))
+            Ok((None, None))
         }
     }
 }

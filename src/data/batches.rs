@@ -106,15 +106,17 @@ impl Dataset {
 
     fn window<T: Copy>(&self, from: &[T], draw: Draw, out: &mut [f32], value: impl Fn(T) -> f32) {
         let [_, height, width] = self.shape;
-        for (at, to) in out.iter_mut().enumerate() {
-            let (plane, row, column) = (at / (height * width), at / width % height, at % width);
-            let column = if draw.mirrored { width - 1 - column } else { column };
+        // Row by row: a division for each value would cost more than reading it.
+        for (line, to) in out.chunks_exact_mut(width.max(1)).enumerate() {
+            let (plane, row) = (line / height, line % height);
             let row = row.checked_add_signed(draw.down).filter(|&row| row < height);
-            let column = column.checked_add_signed(draw.right).filter(|&column| column < width);
-            *to = match (row, column) {
-                (Some(row), Some(column)) => value(from[(plane * height + row) * width + column]),
-                _ => 0.0,
-            };
+            let from = row.map(|row| &from[(plane * height + row) * width..][..width]);
+            for (column, to) in to.iter_mut().enumerate() {
+                let column = if draw.mirrored { width - 1 - column } else { column };
+                // A column left of the picture wraps to one far beyond it.
+                let column = column.wrapping_add_signed(draw.right);
+                *to = from.and_then(|from| from.get(column)).map_or(0.0, |&from| value(from));
+            }
         }
     }
 }

@@ -182,6 +182,14 @@ impl Dataset {
         (self.len() * self.sample_len()) as u64 * if of_bytes { 1 } else { 4 }
     }
 
+    /// Bytes that the values take in memory: none where they lie in a file.
+    pub fn resident_bytes(&self) -> u64 {
+        match &self.values {
+            Values::Filed(_) => 0,
+            Values::Bytes(_) | Values::Floats(_) => self.value_bytes(),
+        }
+    }
+
     /// The samples one after another, each as little-endian bytes.
     pub(super) fn raw_samples(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         let len = self.sample_len();

@@ -3,8 +3,7 @@
 use super::{Attack, EvaluateError, Membership, Report, Scores};
 use crate::data::{DataError, Dataset, Scenario, Splits};
 use crate::model::Network;
-use crate::sparse::Isa;
-use crate::train::{TrainError, score};
+use crate::train::{Compute, TrainError, score};
 
 /// Why a network could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +64,11 @@ pub fn measure(
     sets: &Sets,
     attack: Attack,
     seconds: Option<f64>,
-    isa: Isa,
+    compute: impl Into<Compute>,
 ) -> Result<Measured, MeasureError> {
+    let compute = compute.into();
     let of = |name, set: &Dataset, indices: &[usize]| -> Result<Scores, MeasureError> {
-        let probabilities = score(network, set, indices, isa)?;
+        let probabilities = score(network, set, indices, compute)?;
         let labels = indices.iter().map(|&index| set.labels[index]).collect();
         Ok(Scores::new(name, probabilities, labels)?)
     };

@@ -141,6 +141,21 @@ impl Engine {
     /// # Panics
     /// If the engine only evaluates, or slices do not fit.
     pub fn backward(&mut self, network: &Network, labels: &[u32], gradient: &mut [f32]) -> Loss {
+        self.backward_of(network, labels, labels.len(), gradient)
+    }
+
+    /// As [`Engine::backward`], but the mean is over `of` samples, of which the loaded ones are a
+    /// part: the gradients of all parts add up to that of the whole.
+    ///
+    /// # Panics
+    /// As [`Engine::backward`].
+    pub fn backward_of(
+        &mut self,
+        network: &Network,
+        labels: &[u32],
+        of: usize,
+        gradient: &mut [f32],
+    ) -> Loss {
         assert_eq!(labels.len(), self.samples, "one label a sample");
         assert_eq!(gradient.len(), network.values.len(), "one gradient a weight");
         let tensor = &self.plan.tensors[self.plan.logits];
@@ -151,7 +166,11 @@ impl Engine {
         let ranges = [tensor.activation.of(blocks), place.of(blocks)];
         let [logits, dlogits] = self.arena.parts(ranges);
         let logits = (&*logits, tensor.activation.geometry);
-        let loss = cross_entropy(logits, labels, (dlogits, place.geometry));
+        let loss = cross_entropy(logits, labels, (&mut *dlogits, place.geometry));
+        if of != labels.len() {
+            let share = labels.len() as f32 / of as f32;
+            dlogits.iter_mut().for_each(|value| *value *= share);
+        }
         for index in (0..self.plan.steps.len()).rev() {
             self.backward_step(index, network, gradient);
         }

@@ -205,6 +205,18 @@ impl Network {
         if all == 0 { 0.0 } else { 1.0 - existing as f64 / all as f64 }
     }
 
+    /// Multiply-accumulates of one sample's forward pass in layers with weights: over those that
+    /// exist, and as if all did.
+    pub fn macs(&self) -> [u64; 2] {
+        let dense = self.description.macs();
+        let layers = self.parameters.iter().filter(|p| dense[p.node] > 0 && p.shape.len() > 1);
+        layers.fold([0, 0], |[macs, all], p| {
+            // Every weight of a layer is applied at the same number of places.
+            let places = dense[p.node] / (p.mask.len() as u64).max(1);
+            [macs + places * p.mask.existing() as u64, all + dense[p.node]]
+        })
+    }
+
     /// Whether every weight and statistic is a finite number; else the first that is not.
     pub fn first_not_finite(&self) -> Option<&str> {
         let parameter = self

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::describe::{Description, Op};
 use super::network::Network;
-use crate::sparse::{Blocked, ConvPlan, ConvShape};
+use crate::sparse::{Blocked, ConvPlan, ConvShape, LANES, Saved};
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +91,25 @@ impl Plan {
         shapes.plan(network, batch, mode)
     }
 
-    /// Bytes of activations, their gradients, indices, weights, weight gradients and momentum of a
-    /// run over this plan. Not counted: the data set, the state kept to undo an interrupted epoch,
-    /// and the copy of one layer's weights in the order of the input gradient.
-    pub fn peak_bytes(&self, network: &Network) -> u64 {
-        let copies = if self.mode == Mode::Evaluate { 1 } else { 3 };
-        let indices: usize = self
-            .steps
-            .iter()
-            .map(|step| match &step.work {
-                Work::Conv { plan, .. } => plan.index_bytes(),
-                _ => 0,
+    /// Bytes of the arena: all activations and gradients of activations.
+    pub fn arena_bytes(&self) -> u64 {
+        // An engine aligns its arena by up to a vector.
+        4 * (self.arena + LANES) as u64
+    }
+
+    /// Bytes that steps take besides the arena: lists of offsets, one layer's weights in the order
+    /// of the input gradient, and the statistics that a batch norm keeps for its backward pass.
+    pub fn index_bytes(&self) -> u64 {
+        let convs = || {
+            self.steps.iter().filter_map(|step| match &step.work {
+                Work::Conv { plan, .. } => Some(plan),
+                _ => None,
             })
-            .sum();
-        (4 * self.arena + 4 * copies * network.values.len() + indices) as u64
+        };
+        let lists: usize = convs().map(|plan| plan.index_bytes()).sum();
+        let scratch = convs().map(|plan| plan.scratch_bytes()).max().unwrap_or(0);
+        let saved = size_of::<Saved>() * self.slots.iter().sum::<usize>();
+        (lists + scratch + saved) as u64
     }
 }
 

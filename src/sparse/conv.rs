@@ -155,6 +155,11 @@ impl ConvPlan {
         4 * (rows(&self.forward) + self.backward.iter().map(rows).sum::<usize>() + self.order.len())
     }
 
+    /// Bytes of the scratch that [`ConvPlan::input_gradient`] fills.
+    pub fn scratch_bytes(&self) -> usize {
+        4 * self.order.len()
+    }
+
     /// `output = conv(input, values) + bias`, then `max(·, 0)` if `relu`.
     ///
     /// `values` are packed in mask order. Terms are summed in mask order, the bias first.

@@ -5,12 +5,15 @@
 
 mod error;
 mod l1;
+pub mod memory;
 mod recipe;
 mod run;
 mod score;
+mod stepper;
 
 pub use error::TrainError;
 pub use l1::{L1Form, L1Reach, L1Recipe, L1Schedule};
 pub use recipe::{Recipe, Schedule};
 pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, run};
 pub use score::score;
+pub use stepper::{Compute, Stepper};

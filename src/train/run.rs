@@ -1,14 +1,12 @@
 //! The loop itself.
 
-use std::ops::Range;
-
 use super::error::TrainError;
-use super::l1::L1Form;
 use super::recipe::Recipe;
+use super::stepper::{Compute, Stepper};
 use crate::base::clock::Stopwatch;
 use crate::data::{Dataset, Order};
-use crate::model::{Engine, Mode, Network};
-use crate::sparse::{Isa, L1, Loss, Step, update};
+use crate::model::Network;
+use crate::sparse::Loss;
 
 /// A network on its way: what a checkpoint holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,10 +90,10 @@ impl Watch for Quiet {}
 
 /// Trains `state` from its epoch on, until `recipe.epochs` are done or `watch` stops it.
 ///
-/// Returns the reports of the epochs that were run. Deterministic: equal arguments and instruction
-/// set give equal bytes, whatever the number of threads, and a run resumed from the state after any
-/// epoch ends where the whole run ends. `base` holds the weights that
-/// [`L1Form::TowardsBase`] pulls to.
+/// Returns the reports of the epochs that were run. Deterministic: equal arguments give equal bytes,
+/// whatever the number of threads, and a run resumed from the state after any epoch ends where the
+/// whole run ends. `base` holds the weights that [`super::L1Form::TowardsBase`] pulls to. `compute` is
+/// an instruction set, or one with a piece of the batch where memory is short.
 ///
 /// # Errors
 /// If the set is empty or does not fit, a number of the recipe makes no sense, or weights diverge.
@@ -104,7 +102,7 @@ pub fn run(
     data: &Dataset,
     recipe: &Recipe,
     base: Option<&[f32]>,
-    isa: Isa,
+    compute: impl Into<Compute>,
     watch: &mut dyn Watch,
 ) -> Result<Vec<EpochReport>, TrainError> {
     recipe.check()?;
@@ -114,11 +112,9 @@ pub fn run(
         let expected = state.network.values.len();
         return Err(TrainError::BaseDiffers { expected, found: base.len() });
     }
-    let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
     let batch = recipe.batch.min(data.len());
-    let engine = Engine::new(&state.network, batch, mode, isa);
-    let gradient = vec![0.0; state.network.values.len()];
-    let mut run = Run { data, recipe, base, isa, engine, gradient };
+    let stepper = Stepper::new(&state.network, batch, recipe, base, compute.into());
+    let mut run = Run { data, recipe, stepper };
     let mut reports = Vec::new();
     while state.epoch < recipe.epochs {
         let before = state.clone();
@@ -127,6 +123,8 @@ pub fn run(
             *state = before;
             break;
         };
+        // Whoever watches may need as much memory again to write the state down.
+        drop(before);
         reports.push(report);
         if watch.epoch(state, &report)? == Control::Stop {
             break;
@@ -159,10 +157,7 @@ pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> 
 struct Run<'a> {
     data: &'a Dataset,
     recipe: &'a Recipe,
-    base: Option<&'a [f32]>,
-    isa: Isa,
-    engine: Engine,
-    gradient: Vec<f32>,
+    stepper: Stepper<'a>,
 }
 
 impl Run<'_> {
@@ -184,7 +179,8 @@ impl Run<'_> {
             self.data.trouble()?;
             loss.sum += this.sum;
             loss.correct += this.correct;
-            at_centre = self.step(state, rate, gamma);
+            let State { network, momentum, .. } = &mut *state;
+            at_centre = self.stepper.update(network, momentum, rate, gamma);
             samples += batch.len();
             let of = self.data.len();
             let mean = loss.sum / samples as f64;
@@ -217,49 +213,9 @@ impl Run<'_> {
 
     fn batch(&mut self, state: &mut State, batch: &[usize], epoch: usize) -> Loss {
         let (data, augment, seed) = (self.data, self.recipe.augment, self.recipe.seed);
-        self.engine.load(&state.network, batch.len(), |i, out| {
-            data.read_augmented(batch[i], augment.draw(seed, epoch, batch[i]), out);
-        });
-        self.engine.forward(&mut state.network);
-        self.gradient.fill(0.0);
         let labels: Vec<u32> = batch.iter().map(|&index| data.labels[index]).collect();
-        self.engine.backward(&state.network, &labels, &mut self.gradient)
-    }
-
-    /// One optimiser step over all parameters; neighbours under the same l1 term go in one pass.
-    /// Returns how many weights under the term are exactly at its centre.
-    fn step(&mut self, state: &mut State, rate: f32, gamma: f32) -> usize {
-        let State { network, momentum, .. } = state;
-        let mut at_centre = 0;
-        for (range, reached) in self.stretches(network) {
-            let l1 = match self.recipe.l1.form {
-                _ if !reached || gamma == 0.0 => L1::Off,
-                L1Form::Subgradient => L1::Subgradient { gamma },
-                L1Form::Proximal => L1::Proximal { gamma },
-                L1Form::TowardsBase => match self.base {
-                    Some(base) => L1::TowardsBase { gamma, base: &base[range.clone()] },
-                    None => L1::Off,
-                },
-            };
-            let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
-            let values = &mut network.values[range.clone()];
-            let seen =
-                update(self.isa, step, values, &mut momentum[range.clone()], &self.gradient[range]);
-            at_centre += if reached { seen.at_centre } else { 0 };
-        }
-        at_centre
-    }
-
-    /// The arena in stretches of parameters that the l1 term does, or does not, reach.
-    fn stretches(&self, network: &Network) -> Vec<(Range<usize>, bool)> {
-        let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
-        for (index, parameter) in network.parameters.iter().enumerate() {
-            let reached = self.recipe.l1.alpha > 0.0 && self.recipe.l1.reaches(network, index);
-            match stretches.last_mut() {
-                Some((range, before)) if *before == reached => range.end = parameter.range.end,
-                _ => stretches.push((parameter.range.clone(), reached)),
-            }
-        }
-        stretches
+        self.stepper.learn(&mut state.network, &labels, |i, out| {
+            data.read_augmented(batch[i], augment.draw(seed, epoch, batch[i]), out);
+        })
     }
 }

@@ -2,16 +2,17 @@
 
 use super::error::TrainError;
 use super::run::fits;
+use super::stepper::Compute;
 use crate::data::Dataset;
 use crate::model::{Engine, Mode, Network};
-use crate::sparse::Isa;
 
 /// Samples in a batch of an evaluation.
 const BATCH: usize = 128;
 
 /// The softmax probabilities of the samples at `indices`, row-major `[samples, classes]`.
 ///
-/// Evaluation mode: running statistics, no augmentation.
+/// Evaluation mode: running statistics, no augmentation. Samples do not meet in it, so neither the
+/// number of threads nor the piece that `compute` names changes a byte.
 ///
 /// # Errors
 /// If the set is empty or does not fit the network.
@@ -19,12 +20,13 @@ pub fn score(
     network: &Network,
     data: &Dataset,
     indices: &[usize],
-    isa: Isa,
+    compute: impl Into<Compute>,
 ) -> Result<Vec<f32>, TrainError> {
     fits(network, data)?;
     let mut network = network.clone();
-    let batch = BATCH.min(indices.len()).max(1);
-    let mut engine = Engine::new(&network, batch, Mode::Evaluate, isa);
+    let compute = compute.into();
+    let batch = compute.piece(BATCH.min(indices.len()));
+    let mut engine = Engine::new(&network, batch, Mode::Evaluate, compute.isa);
     let mut out = Vec::with_capacity(indices.len() * network.description.classes);
     for batch in indices.chunks(batch) {
         engine.load(&network, batch.len(), |i, to| data.read(batch[i], to));

@@ -6,8 +6,7 @@ use super::retrain::{Retrain, Start};
 use crate::base::clock::Stopwatch;
 use crate::data::{Augment, Dataset};
 use crate::model::Network;
-use crate::sparse::Isa;
-use crate::train::{EpochReport, L1Form, State, TrainError, Watch, run};
+use crate::train::{Compute, EpochReport, L1Form, Recipe, State, TrainError, Watch, run};
 use serde::{Deserialize, Serialize};
 
 /// A way to forget.
@@ -21,6 +20,18 @@ pub enum Method {
     FineTune(FineTune),
     /// Fine-tuning under an l1 penalty.
     L1Sparse(L1Sparse),
+}
+
+impl Method {
+    /// The run that the method is. A retraining keeps the original's order, not `seed`'s: what differs
+    /// is the samples alone.
+    pub fn recipe(&self, seed: u64) -> Recipe {
+        match self {
+            Self::Retrain(method) => method.recipe(method.order),
+            Self::FineTune(method) => method.recipe(seed),
+            Self::L1Sparse(method) => method.recipe(seed),
+        }
+    }
 }
 
 /// What a method is, costs and needs.
@@ -94,20 +105,19 @@ pub fn forget(
     retain: &Dataset,
     augment: Augment,
     seed: u64,
-    isa: Isa,
+    compute: impl Into<Compute>,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
     let started = Stopwatch::start();
-    let (start, mut recipe) = match method {
+    let mut recipe = method.recipe(seed);
+    let start = match method {
         Method::Retrain(method) => {
             let Start::Seed(init) = method.start;
             let mut fresh = Network::new(network.description.clone(), init);
             fresh.set_masks(network.masks());
-            // The original's order, not this call's: what differs is the samples alone.
-            (fresh, method.recipe(method.order))
+            fresh
         }
-        Method::FineTune(method) => (network.clone(), method.recipe(seed)),
-        Method::L1Sparse(method) => (network.clone(), method.recipe(seed)),
+        Method::FineTune(_) | Method::L1Sparse(_) => network.clone(),
     };
     if recipe.epochs == 0 {
         let found = recipe.epochs.to_string();
@@ -120,7 +130,7 @@ pub fn forget(
         _ => None,
     };
     let mut state = State::new(start);
-    let epochs = run(&mut state, retain, &recipe, base, isa, watch)?;
+    let epochs = run(&mut state, retain, &recipe, base, compute, watch)?;
     let complete = state.epoch == recipe.epochs;
     let mut network = state.network;
     let proximal = recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal;

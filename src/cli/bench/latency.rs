@@ -1,0 +1,77 @@
+//! `unlearn bench latency`: one prediction.
+
+use std::convert::Infallible;
+
+use serde_json::json;
+
+use super::super::evaluate::notes;
+use super::super::fault::Fault;
+use super::super::learn;
+use super::super::setting::{self, Common, Out};
+use super::subject::{Samples, Subject, SubjectArgs};
+use super::timings::{Timings, nanoseconds, told};
+use super::{Effort, some};
+use crate::model::{Engine, Mode};
+
+/// Measure a prediction: sample in, forward with running statistics, probabilities out.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn bench latency --model resnet18 --sparsity 0.95 --threads 2\nExample: unlearn bench latency --model sparse.esm --json\n\nFigures are of one call, in nanoseconds, for the whole batch."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Samples in a call
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// Calls that are timed
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    repetitions: usize,
+    #[command(flatten)]
+    effort: Effort,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let batch = some("--batch", args.batch, 65_536)?;
+    let repetitions = some("--repetitions", args.repetitions, 10_000_000)?;
+    let Subject { mut network, allocation, notes: warnings } = args.subject.open()?;
+    let samples = Samples::new(&network, batch, args.subject.seed);
+    let isa = setting::isa();
+    let mut engine = Engine::new(&network, batch, Mode::Evaluate, isa);
+    let mut probabilities = Vec::new();
+    let timings = Timings::of(args.effort.warm_up, repetitions, || {
+        probabilities.clear();
+        engine.load(&network, batch, |i, out| samples.read(i, out));
+        engine.forward(&mut network);
+        engine.probabilities(&mut probabilities);
+        Ok::<(), Infallible>(())
+    });
+    let Ok(timings) = timings;
+    let [macs, macs_dense] = network.macs();
+    let threads = rayon::current_num_threads();
+    let plan = learn::plan(isa);
+    let sparsity = 100.0 * network.sparsity();
+    let name = &network.description.name;
+    let text = format!(
+        "{name}, batch {batch}, {sparsity:.2} % of the prunable weights gone ({allocation}), {threads} threads, {plan}\n\
+         prediction {} (median of {}), 95 % within {}, 99 % within {}\n{}",
+        told(timings.median()),
+        timings.count(),
+        told(timings.quantile(0.95)),
+        told(timings.quantile(0.99)),
+        notes(&warnings),
+    );
+    let value = json!({
+        "command": "bench latency", "model": name, "device": args.effort.device, "threads": threads,
+        "batch": batch, "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
+        "allocation": allocation, "plan": plan, "instruction_set": isa.name(),
+        "warm_up": args.effort.warm_up, "repetitions": timings.count(),
+        "median_ns": nanoseconds(timings.median()), "p95_ns": nanoseconds(timings.quantile(0.95)),
+        "p99_ns": nanoseconds(timings.quantile(0.99)), "min_ns": nanoseconds(timings.min()),
+        "max_ns": nanoseconds(timings.max()), "macs": macs, "macs_dense": macs_dense,
+        "notes": warnings,
+    });
+    out.result(&text, &value)
+}

@@ -1,0 +1,97 @@
+//! `unlearn bench load`: from a path to a network that predicts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::super::fault::Fault;
+use super::super::learn;
+use super::super::setting::{self, Common, Out};
+use super::super::table::Table;
+use super::subject::Samples;
+use super::timings::{Timings, told};
+use super::{Effort, some};
+use crate::base::clock::Stopwatch;
+use crate::base::units::Bytes;
+use crate::format::ModelFile;
+use crate::model::{Engine, Mode, file};
+
+/// Measure how long it takes from a model file's path to a network that predicts.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn bench load --model sparse.esm --json\n\nEvery byte is verified, as always. The file is in the system's cache from the second run on: what the\ndisk costs is not measured."
+)]
+pub(super) struct Args {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Openings that are timed
+    #[arg(long, value_name = "N", default_value_t = 21)]
+    repetitions: usize,
+    #[command(flatten)]
+    effort: Effort,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What one opening is made of.
+const PHASES: [&str; 5] = ["open", "verify", "read", "plan", "first_prediction"];
+
+/// Seconds of each phase of one opening, and bytes of the file.
+fn once(path: &Path) -> Result<([f64; 5], u64), Fault> {
+    let wrong = |source| Fault::Format { path: path.to_path_buf(), source };
+    let watch = Stopwatch::start();
+    let opened = ModelFile::open(path).map_err(wrong)?;
+    let open = watch.seconds();
+    opened.verify().map_err(wrong)?;
+    let verify = watch.seconds();
+    let mut network = file::read(&opened, path)?.network;
+    let read = watch.seconds();
+    let mut engine = Engine::new(&network, 1, Mode::Evaluate, setting::isa());
+    let plan = watch.seconds();
+    let sample = Samples::new(&network, 1, 1);
+    let made = watch.seconds();
+    engine.load(&network, 1, |i, out| sample.read(i, out));
+    engine.forward(&mut network);
+    engine.probabilities(&mut Vec::new());
+    let first = watch.seconds() - made;
+    Ok(([open, verify - open, read - verify, plan - read, first], opened.len_bytes()))
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let repetitions = some("--repetitions", args.repetitions, 1_000_000)?;
+    let mut bytes = 0;
+    let mut seconds = vec![Vec::new(); PHASES.len()];
+    for repetition in 0..args.effort.warm_up + repetitions {
+        let (phases, len) = once(&args.model)?;
+        bytes = len;
+        let counted = repetition >= args.effort.warm_up;
+        seconds.iter_mut().zip(phases).filter(|_| counted).for_each(|(all, s)| all.push(s));
+    }
+    let loads = (0..repetitions).map(|i| seconds[..4].iter().map(|phase| phase[i]).sum::<f64>());
+    let load = Timings::from(loads.collect::<Vec<_>>());
+    let phases: Vec<Timings> = seconds.into_iter().map(Timings::from).collect();
+    let mut table = Table::new(["phase", "median", "95 % within"]);
+    for (name, timings) in PHASES.iter().zip(&phases) {
+        let name = name.replace('_', " ");
+        table.row(vec![name, told(timings.median()), told(timings.quantile(0.95))]);
+    }
+    let plan = learn::plan(setting::isa());
+    let text = format!(
+        "{}: {}, ready to predict in {} (median of {}), {plan}\n\n{table}",
+        args.model.display(),
+        Bytes(bytes),
+        told(load.median()),
+        load.count(),
+    );
+    let median: Map<String, Value> =
+        PHASES.iter().zip(&phases).map(|(k, t)| (k.to_string(), json!(t.median()))).collect();
+    let value = json!({
+        "command": "bench load", "file": setting::told(&args.model), "file_bytes": bytes,
+        "device": args.effort.device, "threads": rayon::current_num_threads(), "plan": plan,
+        "warm_up": args.effort.warm_up, "repetitions": load.count(), "load_seconds": load.median(),
+        "load_seconds_min": load.min(), "load_seconds_max": load.max(),
+        "first_prediction_seconds": phases[4].median(), "phase_seconds": median,
+    });
+    out.result(&text, &value)
+}

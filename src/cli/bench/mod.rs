@@ -1,0 +1,77 @@
+//! `unlearn bench`: what a step, a prediction and an opening cost on this machine.
+
+mod latency;
+mod load;
+mod resident;
+mod step;
+mod subject;
+mod timings;
+
+use clap::Subcommand;
+
+use super::fault::Fault;
+use super::setting::{Common, Out};
+
+/// Measure what a step, a prediction and an opening cost on this machine.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95\n\nEach of them takes --json. Peers are measured beside it by the scripts in benches/peers/."
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// A step of l1-sparse unlearning: forward, backward, update
+    Step(step::Args),
+    /// A prediction
+    Latency(latency::Args),
+    /// From a model file's path to a network that predicts
+    Load(load::Args),
+}
+
+impl Args {
+    pub(super) fn common(&self) -> &Common {
+        match &self.what {
+            What::Step(args) => &args.common,
+            What::Latency(args) => &args.common,
+            What::Load(args) => &args.common,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    match &args.what {
+        What::Step(args) => step::run(args, out),
+        What::Latency(args) => latency::run(args, out),
+        What::Load(args) => load::run(args, out),
+    }
+}
+
+/// Where to compute, and how often.
+#[derive(clap::Args, Debug)]
+struct Effort {
+    /// Where to compute; this version knows the CPU alone
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device)]
+    device: String,
+    /// Runs that are not counted, before those that are
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    warm_up: usize,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    match text {
+        "cpu" => Ok(text.into()),
+        _ => Err("this version computes on the CPU alone: give cpu".into()),
+    }
+}
+
+/// Refuses a count of nothing.
+fn some(what: &str, count: usize, most: usize) -> Result<usize, Fault> {
+    match count {
+        count if (1..=most).contains(&count) => Ok(count),
+        count => Err(Fault::Usage(format!("{what} is {count}, expected 1 to {most}"))),
+    }
+}

@@ -1,0 +1,144 @@
+//! `unlearn bench step`: one step of l1-sparse unlearning.
+
+use std::convert::Infallible;
+
+use serde_json::{Map, Value, json};
+
+use super::super::fault::Fault;
+use super::super::learn;
+use super::super::memory;
+use super::super::setting::{self, Common, Out};
+use super::super::table::Table;
+use super::subject::{Samples, Subject, SubjectArgs};
+use super::timings::{Timings, told};
+use super::{Effort, resident, some};
+use crate::base::units::Bytes;
+use crate::model::Network;
+use crate::train::{Compute, Recipe, State, Stepper};
+use crate::unlearn::L1Sparse;
+
+/// What is timed, for results: the method's defaults are the paper's.
+const METHOD: &str = "l1-sparse: cross-entropy + l1 subgradient over all weights, SGD, momentum 0.9, weight decay 5e-4; training batch norm";
+
+/// Measure a step of l1-sparse unlearning: samples in, forward, backward, update.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95 --threads 2 --json\nExample: unlearn bench step --model resnet18 --batch 64 --allocation sparse.esm\n\nThe step is that of `unlearn forget --method l1-sparse`, on samples that nobody took. peak_bytes is\nwhat the step needs at its fullest, as planned; on Linux the measured peak is told beside it."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Samples in a step
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    batch: usize,
+    /// Samples that go through the network at once [default: the batch]
+    #[arg(long, value_name = "N")]
+    micro_batch: Option<usize>,
+    /// Steps that are timed
+    #[arg(long, value_name = "N", default_value_t = 11)]
+    repetitions: usize,
+    #[command(flatten)]
+    effort: Effort,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let before = resident::now();
+    let batch = some("--batch", args.batch, 65_536)?;
+    let repetitions = some("--repetitions", args.repetitions, 1_000_000)?;
+    let micro_batch = args.micro_batch.map(|n| some("--micro-batch", n, batch)).transpose()?;
+    let Subject { network, allocation, notes } = args.subject.open()?;
+    let samples = Samples::new(&network, batch, args.subject.seed);
+    let recipe = Recipe { batch, ..L1Sparse::default().recipe(args.subject.seed) };
+    let compute = Compute { isa: setting::isa(), micro_batch };
+    let mut state = State::new(network);
+    let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
+    let mut bytes = stepper.bytes(&state.network);
+    // An epoch is what is undone; here is none.
+    bytes.undo = 0;
+    let timings = Timings::of(args.effort.warm_up, repetitions, || {
+        stepper.learn(&mut state.network, &samples.labels, |i, out| samples.read(i, out));
+        let State { network, momentum, .. } = &mut state;
+        stepper.update(network, momentum, recipe.rate, recipe.l1.gamma(0, recipe.epochs));
+        Ok::<(), Infallible>(())
+    });
+    let Ok(timings) = timings;
+    let above = resident::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    let mut kinds = memory::run_kinds(&bytes).to_vec();
+    kinds.push(("samples", samples.bytes()));
+    let network = state.network;
+    Measured { network, allocation, notes, compute, timings, kinds, above }.tell(args, out)
+}
+
+/// What was measured.
+struct Measured {
+    network: Network,
+    allocation: String,
+    notes: Vec<String>,
+    compute: Compute,
+    timings: Timings,
+    /// Planned bytes by kind.
+    kinds: Vec<(&'static str, u64)>,
+    /// Bytes in use at the fullest moment, above those before the network was made.
+    above: Option<u64>,
+}
+
+impl Measured {
+    fn tell(&self, args: &Args, out: &Out) -> Result<(), Fault> {
+        out.result(&self.text(args), &self.value(args))
+    }
+
+    fn peak(&self) -> u64 {
+        self.kinds.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn text(&self, args: &Args) -> String {
+        let Self { network, allocation, notes, compute, timings, kinds, above } = self;
+        let mut table = Table::new(["memory of a step", "bytes", ""]);
+        let peak = ("in all", self.peak());
+        for (kind, bytes) in kinds.iter().filter(|(_, bytes)| *bytes > 0).chain([&peak]) {
+            table.row(vec![kind.to_string(), bytes.to_string(), Bytes(*bytes).to_string()]);
+        }
+        let above = above.map_or(String::new(), |above| {
+            format!("measured {} above what was in use before\n", Bytes(above))
+        });
+        let [macs, all] = network.macs();
+        format!(
+            "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}\n\
+             step {} (median of {}; {} to {}), {:.1} samples/s\n\
+             {macs} of {all} MACs a sample ({:.2} %)\n\n{table}{above}{}",
+            network.description.name,
+            args.batch,
+            100.0 * network.sparsity(),
+            rayon::current_num_threads(),
+            learn::plan(*compute),
+            told(timings.median()),
+            timings.count(),
+            told(timings.min()),
+            told(timings.max()),
+            args.batch as f64 / timings.median(),
+            100.0 * macs as f64 / all.max(1) as f64,
+            super::super::evaluate::notes(notes),
+        )
+    }
+
+    fn value(&self, args: &Args) -> Value {
+        let Self { network, allocation, notes, compute, timings, kinds, above } = self;
+        let [macs, macs_dense] = network.macs();
+        let kinds: Map<String, Value> =
+            kinds.iter().map(|(kind, bytes)| (kind.to_string(), json!(bytes))).collect();
+        json!({
+            "command": "bench step", "model": network.description.name, "device": args.effort.device,
+            "threads": rayon::current_num_threads(), "batch": args.batch,
+            "micro_batch": compute.micro_batch, "sparsity_percent": 100.0 * network.sparsity(),
+            "sparsity_of": "prunable weights", "allocation": allocation, "method": METHOD,
+            "plan": learn::plan(*compute), "instruction_set": compute.isa.name(),
+            "warm_up": args.effort.warm_up, "repetitions": timings.count(),
+            "step_seconds": timings.median(), "step_seconds_min": timings.min(),
+            "step_seconds_max": timings.max(), "peak_bytes": self.peak(), "memory": kinds,
+            "measured_peak_bytes": above, "weights": network.values.len(), "macs": macs,
+            "macs_dense": macs_dense, "notes": notes,
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! What a run takes in memory: told before it begins, and held to a limit.
+
+use serde_json::{Map, Value, json};
+
+use super::fault::Fault;
+use super::learn;
+use super::setting;
+use super::table::Table;
+use crate::base::units::Bytes;
+use crate::data::{Dataset, Splits};
+use crate::evaluate::svc::CACHE_BYTES;
+use crate::model::{Mode, Network, Op, Plan};
+use crate::train::memory::{PROGRAM, RunBytes, fit, network_bytes, planned};
+use crate::train::{Compute, Recipe};
+
+/// How much memory a run may take.
+#[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Memory")]
+pub(super) struct MemoryArgs {
+    /// Tell what the run would take in memory, by kind, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The most memory that the program may take. A batch that needs more goes through the network in
+    /// pieces, of 16 samples or a multiple, whose gradients add up to the batch's: the same step up to
+    /// rounding, EXCEPT that batch norm then sees, and keeps, the statistics of each piece. The plan
+    /// in file and result tells the piece. What fits in no pieces is refused
+    #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
+    pub memory: Option<Bytes>,
+}
+
+/// The fullest moments of a run, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Peak {
+    /// What there is between the first step and the last, by kind.
+    pub learning: Vec<(&'static str, u64)>,
+    /// Other moments, each as a whole.
+    pub others: Vec<(&'static str, u64)>,
+}
+
+impl Peak {
+    fn phases(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let learning = self.learning.iter().map(|(_, bytes)| bytes).sum();
+        std::iter::once(("learning", learning)).chain(self.others.iter().copied())
+    }
+
+    /// The fullest of all moments.
+    pub(super) fn total(&self) -> u64 {
+        self.phases().map(|(_, bytes)| bytes).max().unwrap_or(0)
+    }
+
+    fn told(&self) -> String {
+        let one = |(phase, bytes)| format!("{phase} {}", Bytes(bytes));
+        self.phases().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The kinds of a run's bytes under the names that results know.
+pub(super) fn run_kinds(run: &RunBytes) -> [(&'static str, u64); 6] {
+    let RunBytes { activations, indices, weights, gradient, momentum, undo } = *run;
+    [
+        ("activations", activations),
+        ("indices", indices),
+        ("weights", weights),
+        ("gradient", gradient),
+        ("momentum", momentum),
+        ("undo", undo),
+    ]
+}
+
+/// What lies in memory around the steps of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Around<'a> {
+    /// Values, labels, subjects and groups of all sets.
+    pub data: u64,
+    /// Models that were read and stay open.
+    pub models: u64,
+    /// Whether a checkpoint is written between epochs, while the engine stands.
+    pub checkpoint: bool,
+    /// The network that learns.
+    pub network: &'a Network,
+    /// Answers to samples, and what an attack on them needs.
+    pub answers: u64,
+    /// Another moment that may be the fullest, and what it takes besides data and models.
+    pub before: Option<(&'static str, u64)>,
+}
+
+/// Bytes of a set in memory. What lies in a file is read sample by sample.
+pub(super) fn set_bytes(set: &Dataset) -> u64 {
+    let words = set.labels.len() + set.subjects.len() + set.groups.len();
+    set.resident_bytes() + 4 * words as u64
+}
+
+/// Bytes of both sets.
+pub(super) fn data_bytes(data: &Splits) -> u64 {
+    set_bytes(&data.train) + set_bytes(&data.test)
+}
+
+/// Bytes of the answers to `samples` samples, and of an attack with `shadow` of them on each side.
+pub(super) fn answer_bytes(samples: usize, classes: usize, shadow: usize) -> u64 {
+    let rows = (2 * shadow as u64).saturating_pow(2).saturating_mul(4).min(CACHE_BYTES as u64);
+    // Probabilities and labels are there twice where a draw is made of them.
+    8 * samples as u64 * (classes as u64 + 1) + rows + 200 * shadow as u64
+}
+
+impl Around<'_> {
+    /// The fullest moments of a run whose steps take `run` in pieces of `piece` samples.
+    fn peak(&self, piece: usize, run: &RunBytes) -> Peak {
+        let each = 4 * self.network.values.len() as u64;
+        // A file is in memory twice while its sections are put together, while it is compared with
+        // what was written, and while it is mapped and read; and once or more the allocator keeps
+        // what single tensors took. Measured with ResNet-18, dense: 3.3 times.
+        let writing = if self.checkpoint { (run.weights + each) * 7 / 2 } else { 0 };
+        let outside = self.data + self.models + PROGRAM;
+        let mut learning = run_kinds(run).to_vec();
+        if writing > run.undo {
+            // One is over when the other begins.
+            learning.pop();
+            learning.push(("checkpoint", writing));
+        }
+        learning.extend([("models", self.models), ("data", self.data), ("program", PROGRAM)]);
+        let measured = Plan::new(self.network, piece, Mode::Evaluate);
+        let measuring = measured.arena_bytes() + measured.index_bytes();
+        // The network that learnt, the one of the file, and the copy that is measured.
+        let networks = 3 * network_bytes(self.network) + run.momentum;
+        let mut others = vec![("measuring", outside + measuring + networks + self.answers)];
+        others.extend(self.before.map(|(phase, bytes)| (phase, outside + bytes)));
+        Peak { learning, others }
+    }
+}
+
+/// What a run will do, and what it will take.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub compute: Compute,
+    /// Known where somebody asked.
+    pub peak: Option<Peak>,
+    /// What whoever reads the result must know.
+    pub notes: Vec<String>,
+}
+
+impl MemoryArgs {
+    /// The piece of a batch of `batch` samples that a run takes, within the limit if there is one.
+    /// `fixed` is how a run computes that goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// [`Fault::Usage`] with the numbers if nothing fits.
+    pub(super) fn settle(
+        &self,
+        around: &Around<'_>,
+        batch: usize,
+        recipe: &Recipe,
+        fixed: Option<Compute>,
+    ) -> Result<Settled, Fault> {
+        let network = around.network;
+        let mut compute = fixed.unwrap_or_else(|| setting::isa().into());
+        if let (Some(limit), None) = (self.memory, fixed) {
+            let peak = |piece: usize, run: &RunBytes| around.peak(piece, run).total();
+            compute = fit(network, batch, recipe, compute.isa, limit.0, peak)
+                .map_err(|piece| too_little(limit, piece, &around.of(piece, recipe)))?;
+        }
+        let piece = compute.piece(batch);
+        let asked = self.dry_run || self.memory.is_some();
+        let peak = asked.then(|| around.of(piece, recipe));
+        if let (Some(limit), Some(peak)) = (self.memory, &peak)
+            && peak.total() > limit.0
+        {
+            return Err(too_little(limit, piece, peak));
+        }
+        Ok(Settled { compute, peak, notes: notes(network, recipe, compute) })
+    }
+}
+
+impl Around<'_> {
+    fn of(&self, piece: usize, recipe: &Recipe) -> Peak {
+        self.peak(piece, &planned(self.network, piece, recipe))
+    }
+}
+
+fn too_little(limit: Bytes, piece: usize, peak: &Peak) -> Fault {
+    Fault::Usage(format!(
+        "--memory {limit} is too little: in pieces of {piece} samples this takes {} ({}); give that much, take a smaller or sparser network, or keep the data in a file (--data-memory)",
+        Bytes(peak.total()),
+        peak.told()
+    ))
+}
+
+/// What a run in pieces does otherwise.
+fn notes(network: &Network, recipe: &Recipe, compute: Compute) -> Vec<String> {
+    let norm = network.description.nodes.iter().any(|n| matches!(n.op, Op::BatchNorm { .. }));
+    match compute.micro_batch.filter(|_| norm && !recipe.frozen_norm) {
+        Some(piece) => vec![format!(
+            "batch norm saw, and keeps, the statistics of pieces of {piece} samples, not of the batch: figures differ from those of a run in whole batches"
+        )],
+        None => Vec::new(),
+    }
+}
+
+impl Settled {
+    /// What a dry run says: text for a person, JSON for a script.
+    pub(super) fn told(
+        &self,
+        command: &str,
+        of: &str,
+        batch: usize,
+        limit: Option<Bytes>,
+    ) -> (String, Value) {
+        let Some(peak) = &self.peak else { return (String::new(), Value::Null) };
+        let mut table = Table::new(["while learning", "bytes", ""]);
+        let row = |(kind, bytes): &(&str, u64)| {
+            vec![kind.replace('_', " "), bytes.to_string(), Bytes(*bytes).to_string()]
+        };
+        peak.learning.iter().for_each(|kind| table.row(row(kind)));
+        let mut phases = Table::new(["moment", "bytes", ""]);
+        peak.phases().for_each(|phase| phases.row(row(&phase)));
+        let pieces = match self.compute.micro_batch {
+            Some(piece) => format!(" in pieces of {piece}"),
+            None => String::new(),
+        };
+        let text = format!(
+            "{command} {of}, batch {batch}{pieces}: {} at its fullest; nothing was done\n\n{table}\n{phases}{}",
+            Bytes(peak.total()),
+            super::evaluate::notes(&self.notes)
+        );
+        let object = |list: Vec<(&str, u64)>| -> Map<String, Value> {
+            list.into_iter().map(|(k, v)| (k.to_string(), json!(v))).collect()
+        };
+        let value = json!({
+            "command": command, "dry_run": true, "batch": batch,
+            "micro_batch": self.compute.micro_batch, "plan": learn::plan(self.compute),
+            "peak_bytes": peak.total(), "limit_bytes": limit.map(|limit| limit.0),
+            "learning": object(peak.learning.clone()), "moments": object(peak.phases().collect()),
+            "warnings": self.notes,
+        });
+        (text, value)
+    }
+}

@@ -1,0 +1,146 @@
+//! One step of learning: the gradient of a batch, in pieces where memory is short, and the update.
+//!
+//! Owns the engine, the gradient and how the l1 term is shared out over the arena. Knows neither
+//! data sets nor epochs: whoever calls fills in the samples.
+
+use std::ops::Range;
+
+use super::l1::L1Form;
+use super::memory::RunBytes;
+use super::recipe::Recipe;
+use crate::model::{Engine, Mode, Network};
+use crate::sparse::{Isa, L1, Loss, Step, update};
+
+/// How a run computes. Part of its plan: another instruction set or other pieces round otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// The instruction set.
+    pub isa: Isa,
+    /// The most samples that go through the network at once; a larger batch goes in pieces whose
+    /// gradients are added up, and is one step all the same. `None`: the whole batch.
+    ///
+    /// The gradient is that of the whole batch up to rounding, with one exception: batch norm uses,
+    /// and moves its running statistics by, the statistics of each piece. Frozen batch norm has no
+    /// exception.
+    pub micro_batch: Option<usize>,
+}
+
+impl From<Isa> for Compute {
+    fn from(isa: Isa) -> Self {
+        Self { isa, micro_batch: None }
+    }
+}
+
+impl Compute {
+    /// Samples that go through the network at once, of a batch of `batch`; at least 1.
+    pub fn piece(self, batch: usize) -> usize {
+        self.micro_batch.unwrap_or(batch).min(batch).max(1)
+    }
+}
+
+/// What the steps of a run share, allocated once.
+pub struct Stepper<'a> {
+    recipe: &'a Recipe,
+    base: Option<&'a [f32]>,
+    isa: Isa,
+    piece: usize,
+    engine: Engine,
+    gradient: Vec<f32>,
+}
+
+impl<'a> Stepper<'a> {
+    /// Makes ready for batches of up to `batch` samples of `network`, under the masks of now.
+    /// `base` holds the weights that [`L1Form::TowardsBase`] pulls to, as many as the network's.
+    ///
+    /// # Panics
+    /// If `batch` is 0.
+    pub fn new(
+        network: &Network,
+        batch: usize,
+        recipe: &'a Recipe,
+        base: Option<&'a [f32]>,
+        compute: Compute,
+    ) -> Self {
+        let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
+        let piece = compute.piece(batch);
+        let engine = Engine::new(network, piece, mode, compute.isa);
+        let gradient = vec![0.0; network.values.len()];
+        Self { recipe, base, isa: compute.isa, piece, engine, gradient }
+    }
+
+    /// Bytes that a run over this stepper takes.
+    pub fn bytes(&self, network: &Network) -> RunBytes {
+        RunBytes::of(network, self.engine.plan())
+    }
+
+    /// Computes the gradient of the batch's mean loss; `fill(i, out)` writes sample `i`, of which
+    /// there are as many as `labels`. Under a training batch norm, moves running statistics.
+    ///
+    /// # Panics
+    /// If there is no label.
+    pub fn learn(
+        &mut self,
+        network: &mut Network,
+        labels: &[u32],
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Loss {
+        assert!(!labels.is_empty(), "a batch holds at least one sample");
+        self.gradient.fill(0.0);
+        let mut loss = Loss::default();
+        for (piece, part) in labels.chunks(self.piece).enumerate() {
+            let first = piece * self.piece;
+            self.engine.load(network, part.len(), |i, out| fill(first + i, out));
+            self.engine.forward(network);
+            let this = self.engine.backward_of(network, part, labels.len(), &mut self.gradient);
+            loss.sum += this.sum;
+            loss.correct += this.correct;
+        }
+        loss
+    }
+
+    /// One optimiser step along the gradient of the last [`Stepper::learn`]; neighbours under the
+    /// same l1 term go in one pass. Returns how many weights under the term are exactly at its
+    /// centre.
+    ///
+    /// # Panics
+    /// If the network has other weights than the one this was made for, or `momentum` does not fit.
+    pub fn update(
+        &mut self,
+        network: &mut Network,
+        momentum: &mut [f32],
+        rate: f32,
+        gamma: f32,
+    ) -> usize {
+        let mut at_centre = 0;
+        for (range, reached) in self.stretches(network) {
+            let l1 = match self.recipe.l1.form {
+                _ if !reached || gamma == 0.0 => L1::Off,
+                L1Form::Subgradient => L1::Subgradient { gamma },
+                L1Form::Proximal => L1::Proximal { gamma },
+                L1Form::TowardsBase => match self.base {
+                    Some(base) => L1::TowardsBase { gamma, base: &base[range.clone()] },
+                    None => L1::Off,
+                },
+            };
+            let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
+            let values = &mut network.values[range.clone()];
+            let seen =
+                update(self.isa, step, values, &mut momentum[range.clone()], &self.gradient[range]);
+            at_centre += if reached { seen.at_centre } else { 0 };
+        }
+        at_centre
+    }
+
+    /// The arena in stretches of parameters that the l1 term does, or does not, reach.
+    fn stretches(&self, network: &Network) -> Vec<(Range<usize>, bool)> {
+        let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
+        for (index, parameter) in network.parameters.iter().enumerate() {
+            let reached = self.recipe.l1.alpha > 0.0 && self.recipe.l1.reaches(network, index);
+            match stretches.last_mut() {
+                Some((range, before)) if *before == reached => range.end = parameter.range.end,
+                _ => stretches.push((parameter.range.clone(), reached)),
+            }
+        }
+        stretches
+    }
+}

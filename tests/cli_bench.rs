@@ -1,0 +1,116 @@
+//! Defends what scripts read from `unlearn bench`, and that what is measured is what was asked for.
+
+mod common;
+
+use std::fs;
+
+use common::program::{done, folder, json, refused};
+use serde_json::Value;
+
+fn same_keys(value: &Value, expected: &str) {
+    let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+}
+
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {value}"))
+}
+
+#[test]
+fn the_keys_of_every_measurement_stay_what_scripts_know() {
+    let home = folder();
+    let step = "bench step --model cnn16 --batch 17 --sparsity 0.9 --repetitions 3 --threads 1";
+    let step = json(home.path(), step);
+    same_keys(
+        &step,
+        "command model device threads batch micro_batch sparsity_percent sparsity_of allocation \
+         method plan instruction_set warm_up repetitions step_seconds step_seconds_min \
+         step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes",
+    );
+    same_keys(&step["memory"], "activations indices weights gradient momentum undo samples");
+    let latency = json(home.path(), "bench latency --model base.esm --repetitions 3");
+    same_keys(
+        &latency,
+        "command model device threads batch sparsity_percent sparsity_of allocation plan \
+         instruction_set warm_up repetitions median_ns p95_ns p99_ns min_ns max_ns macs \
+         macs_dense notes",
+    );
+    let load = json(home.path(), "bench load --model base.esm --repetitions 3");
+    same_keys(
+        &load,
+        "command file file_bytes device threads plan warm_up repetitions load_seconds \
+         load_seconds_min load_seconds_max first_prediction_seconds phase_seconds",
+    );
+    same_keys(&load["phase_seconds"], "open verify read plan first_prediction");
+    assert_eq!(load["file_bytes"], fs::metadata(home.path().join("base.esm")).unwrap().len());
+    for word in ["step", "latency", "load"] {
+        let help = done(home.path(), &format!("bench {word} --help"));
+        assert!(help.contains(&format!("Example: unlearn bench {word}")), "{help}");
+    }
+}
+
+#[test]
+fn durations_are_in_order_and_the_peak_is_the_sum_of_its_kinds() {
+    let home = folder();
+    let step = json(home.path(), "bench step --model cnn16 --batch 32 --repetitions 5");
+    assert!(number(&step, "step_seconds_min") > 0.0);
+    assert!(number(&step, "step_seconds_min") <= number(&step, "step_seconds"));
+    assert!(number(&step, "step_seconds") <= number(&step, "step_seconds_max"));
+    let kinds = step["memory"].as_object().unwrap().values();
+    let sum: u64 = kinds.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert_eq!(step["peak_bytes"], sum);
+    let latency = json(home.path(), "bench latency --model cnn16 --repetitions 20");
+    let [min, median, p95, p99, max] =
+        ["min_ns", "median_ns", "p95_ns", "p99_ns", "max_ns"].map(|key| number(&latency, key));
+    assert!(0.0 < min && min <= median && median <= p95 && p95 <= p99 && p99 <= max, "{latency}");
+}
+
+#[test]
+fn the_network_is_as_sparse_as_was_asked_for_and_a_file_brings_its_masks() {
+    let home = folder();
+    for allocation in ["uniform", "erk", "global"] {
+        let words = format!(
+            "bench step --model cnn16 --batch 16 --sparsity 0.9 --repetitions 1 --allocation {allocation}"
+        );
+        let step = json(home.path(), &words);
+        assert!((number(&step, "sparsity_percent") - 90.0).abs() < 0.5, "{step}");
+        assert!(number(&step, "macs") < 0.5 * number(&step, "macs_dense"), "{step}");
+        // What a magnitude over chance means is said where it stands.
+        let noted = step["notes"].as_array().unwrap().len();
+        assert_eq!(noted, usize::from(allocation == "global"), "{step}");
+    }
+    let dense = json(home.path(), "bench step --model cnn16 --batch 16 --repetitions 1");
+    assert_eq!(dense["macs"], dense["macs_dense"]);
+    let words = "prune --model base.esm --data made --sparsity 0.8 --rewind none --epochs 0";
+    done(home.path(), &format!("{words} --out p.esm"));
+    let seen = json(home.path(), "inspect p.esm");
+    for words in ["--model p.esm", "--model cnn16 --sparsity 0.8 --allocation p.esm"] {
+        let step = json(home.path(), &format!("bench step {words} --batch 16 --repetitions 1"));
+        for key in ["macs", "macs_dense", "sparsity_percent"] {
+            assert_eq!(step[key], seen[key], "{words}: {key}");
+        }
+        assert_eq!(step["allocation"], "p.esm");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let home = folder();
+    for (words, code, phrases) in [
+        ("step --model cnn16 --device cuda", 2, &["cuda", "CPU"][..]),
+        ("step --model cnn16 --batch 0", 2, &["--batch is 0"]),
+        ("step --model cnn16 --repetitions 0", 2, &["--repetitions is 0"]),
+        ("step --model cnn16 --batch 16 --micro-batch 17", 2, &["--micro-batch is 17", "16"]),
+        ("step --model cnn17", 2, &["cnn17", "cnn16"]),
+        ("step --model cnn16 --allocation random", 2, &["random", "uniform", "erk"]),
+        ("step --model cnn16 --allocation nowhere.esm", 3, &["nowhere.esm"]),
+        ("step --model mlp --allocation base.esm", 2, &["cnn16", "mlp"]),
+        ("step --model cnn16 --sparsity 0.9 --allocation base.esm", 2, &["0.9", "0.0000"]),
+        ("step --model cnn16 --sparsity nan", 2, &["sparsity", "NaN"]),
+        ("latency --model cnn16 --sparsity 1", 2, &["sparsity is 1"]),
+        ("load --model cnn16", 3, &["cnn16"]),
+        ("load --model out.esm", 3, &["out.esm"]),
+    ] {
+        refused(home.path(), &format!("bench {words}"), code, phrases);
+    }
+}
