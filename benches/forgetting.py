@@ -52,7 +52,7 @@ SETTINGS = {
         "train": ["--model", "kws-cnn", "--epochs", "15", "--batch", "64", "--schedule", "cosine"],
         "prune": ["--sparsity", "0.9"],
         "forget": {"subject=george": ["--epochs", "5", "--rate", "0.1", "--schedule", "cosine"]},
-        "alpha": {"subject=george": "4e-3"},
+        "alpha": {"subject=george": "3.5e-3"},
     },
     "har": {
         "data": "uci-har",
