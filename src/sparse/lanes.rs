@@ -53,6 +53,11 @@ pub(super) trait Lanes: Copy {
     }
     /// The larger of each lane and zero; a NaN stays one, so that it is seen.
     fn relu(a: Self::V) -> Self::V;
+    /// The sum of the lanes, in the order of [`sum_lanes`].
+    #[inline(always)]
+    fn sum(a: Self::V) -> f32 {
+        sum_lanes(Self::array(a))
+    }
 }
 
 /// The sum of sixteen lanes: halves added to halves, so the order is the same everywhere.
@@ -174,6 +179,25 @@ pub(super) mod x86 {
                 [_mm256_max_ps(zero, a[0]), _mm256_max_ps(zero, a[1])]
             }
         }
+        #[inline(always)]
+        fn sum(a: Self::V) -> f32 {
+            // SAFETY: inlined only into code compiled for AVX2 (module doc).
+            unsafe { sum8(_mm256_add_ps(a[0], a[1])) }
+        }
+    }
+
+    /// The sum of eight lanes, halves added to halves.
+    ///
+    /// # Safety
+    /// AVX must be there.
+    #[inline(always)]
+    unsafe fn sum8(a: __m256) -> f32 {
+        // SAFETY: inlined only into code compiled for AVX2 or more (module doc).
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
     }
 
     /// AVX-512: one vector of sixteen.
@@ -217,6 +241,13 @@ pub(super) mod x86 {
         fn relu(a: Self::V) -> Self::V {
             // SAFETY: inlined only into code compiled for AVX-512 (module doc).
             unsafe { _mm512_max_ps(_mm512_setzero_ps(), a) }
+        }
+        #[inline(always)]
+        fn sum(a: Self::V) -> f32 {
+            // SAFETY: inlined only into code compiled for AVX-512 (module doc).
+            unsafe {
+                sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))
+            }
         }
     }
 }
