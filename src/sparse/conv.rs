@@ -1,9 +1,10 @@
 //! Convolution and linear layers: from shape and mask to the sweeps of the three passes.
 
 use super::blocked::{Blocked, LANES};
-use super::gather::{Call, Cut, Rows, Sweep, Walk, pile};
+use super::gather::{Call, Sweep, Walk};
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
+use super::rows::{Cut, Rows, pile};
 use super::weight_gradient::{OutputPlaces, weight_gradient};
 use rayon::prelude::*;
 

@@ -16,8 +16,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::LANES;
-use super::gather::{Rows, Sweep};
+use super::gather::Sweep;
 use super::lanes::{Isa, Lanes, Task};
+use super::rows::{Rows, UNITS};
 
 /// Where the output gradient of the sweep's rows lies.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +62,6 @@ pub(super) fn weight_gradient(
     }
 }
 
-/// Units that a call is cut into, if its shape allows.
-const UNITS: usize = 8;
 /// Places of a band, if planes are that large: enough that a term's sum over lanes at the end of
 /// each weighs little, few enough that what all rows read of a band stays in cache.
 const BAND: usize = 32;
