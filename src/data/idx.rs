@@ -15,6 +15,7 @@ use super::error::DataError;
 use super::limits::{MAX_SAMPLES, MAX_SIDE, MAX_VALUES};
 use super::open::{Kind, Parts, Reading};
 use super::packed::{Packed, find};
+use super::room::{Gather, Room};
 
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;
@@ -47,13 +48,13 @@ fn is_here(folder: &Path) -> bool {
 
 /// Reads the four files of `folder`. The classes are named by their numbers, and there are as
 /// many as the training labels reach.
-fn open(folder: &Path, _: &Reading) -> Result<Parts, DataError> {
+fn open(folder: &Path, how: &Reading) -> Result<Parts, DataError> {
     let (train_images, train_labels) = part(folder, &TRAIN)?;
     let (test_images, test_labels) = part(folder, &TEST)?;
-    let train = images(&train_images)?;
+    let train = images(&train_images, &how.room)?;
     let train_ys = labels(&train_labels)?;
     let classes = 1 + train_ys.iter().max().map_or(0, |&most| usize::from(most));
-    let test = images(&test_images)?;
+    let test = images(&test_images, &how.room)?;
     let test_ys = labels(&test_labels)?;
     let shape = train.0.shape();
     if test.0.shape() != shape {
@@ -93,10 +94,6 @@ impl Header {
     fn shape(&self) -> [usize; 3] {
         [1, self.rows, self.columns]
     }
-
-    fn bytes(&self) -> u64 {
-        (self.count * self.rows * self.columns) as u64
-    }
 }
 
 fn within(
@@ -118,13 +115,26 @@ fn within(
     }
 }
 
-fn images(file: &Path) -> Result<(Header, Vec<u8>), DataError> {
+/// Bytes of pictures that are read at once.
+const PIECE: usize = 1 << 20;
+
+fn images(file: &Path, room: &Room) -> Result<(Header, Values), DataError> {
     let mut packed = Packed::open(file)?;
     let [count, rows, columns] = header::<3>(&mut packed, IMAGES, "IDX images")?;
     let header = Claim { count, rows, columns }.check(file)?;
-    let pixels = packed.exactly(header.bytes(), "the images")?;
+    let (sample, mut left) = (header.rows * header.columns, header.count);
+    let mut values = Gather::new(room);
+    while left > 0 {
+        let images = left.min((PIECE / sample).max(1));
+        left -= images;
+        values.push(&packed.exactly_of(
+            (images * sample) as u64,
+            left * sample,
+            "the images",
+        )?)?;
+    }
     packed.end()?;
-    Ok((header, pixels))
+    Ok((header, values.finish()?))
 }
 
 fn labels(file: &Path) -> Result<Vec<u8>, DataError> {
@@ -175,7 +185,7 @@ fn pick(folder: &Path, names: &[&str; 2]) -> Option<PathBuf> {
 }
 
 fn join(
-    (header, pixels): (Header, Vec<u8>),
+    (header, values): (Header, Values),
     (image_file, label_file): (&Path, &Path),
     labels: &[u8],
     classes: usize,
@@ -194,7 +204,7 @@ fn join(
     }
     Ok(Dataset {
         shape: header.shape(),
-        values: Values::Bytes(pixels),
+        values,
         labels: labels.iter().map(|&label| u32::from(label)).collect(),
         classes: (0..classes).map(|class| class.to_string()).collect(),
         subjects: Vec::new(),

@@ -98,7 +98,17 @@ impl Packed {
 
     /// Reads exactly `len` bytes, which are `what`.
     pub(crate) fn exactly(&mut self, len: u64, what: &'static str) -> Result<Vec<u8>, DataError> {
-        let expected = self.given.saturating_add(len);
+        self.exactly_of(len, 0, what)
+    }
+
+    /// Reads exactly `len` bytes of `what`, of which `rest` more follow.
+    pub(crate) fn exactly_of(
+        &mut self,
+        len: u64,
+        rest: usize,
+        what: &'static str,
+    ) -> Result<Vec<u8>, DataError> {
+        let expected = self.given.saturating_add(len).saturating_add(rest as u64);
         let bytes = self.up_to(len)?;
         if (bytes.len() as u64) < len {
             let file = self.file.clone();
