@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::fault::Fault;
+use super::learn::ProvenanceArg;
 use super::setting::{self, Common, DtypeArg, Out, Written};
 use crate::base::disk::{Disk, DiskError, FileDisk, read_at_most};
 use crate::base::hash::Digest;
@@ -16,27 +16,6 @@ use crate::exchange::{
 use crate::format::{ClassesAndFeatures, Dtype, Facts, FormatError, ModelFile, Provenance};
 use crate::model::builtin;
 use crate::model::file::{self, Artifact};
-
-/// Whose data a model was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProvenanceArg {
-    /// Nobody of those who use the device
-    Population,
-    /// People of this site
-    Enrolled,
-    /// Nobody said
-    Undeclared,
-}
-
-impl From<ProvenanceArg> for Provenance {
-    fn from(arg: ProvenanceArg) -> Self {
-        match arg {
-            ProvenanceArg::Population => Self::Population,
-            ProvenanceArg::Enrolled => Self::Enrolled,
-            ProvenanceArg::Undeclared => Self::Undeclared,
-        }
-    }
-}
 
 /// Take in a model of another program: safetensors under PyTorch's names, or ONNX.
 #[derive(clap::Args, Debug)]

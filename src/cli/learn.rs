@@ -1,5 +1,6 @@
 //! Recipes from words, and runs with a bar, checkpoints and a clean end.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -173,7 +174,7 @@ pub(super) fn facts(
         .with("seed", recipe.seed.to_string())
         .with("recipe", recipe_text)
         .with("plan", plan(compute));
-    match data.train.subject_names.len() {
+    match data.train.subjects.iter().collect::<BTreeSet<_>>().len() {
         0 => facts,
         // Whoever exports the model must know that people are in it.
         subjects => facts.with(SUBJECTS, subjects.to_string()),

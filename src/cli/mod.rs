@@ -43,7 +43,7 @@ use setting::{Common, Out};
     name = "unlearn",
     version,
     max_term_width = 100,
-    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder (IDX as of Fashion-MNIST, CIFAR-10 binary), or `made` for the\npopulation that the program makes itself. A name that is no path is looked for below the folder\nthat the variable UNLEARN_DATA names."
+    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder or a file (pictures, sound, texts, arrays, CSV; `inspect --data PATH` says\nwhat it finds), or `made` for the population that the program makes itself. A name that is no path is\nlooked for below the folder that the variable UNLEARN_DATA names."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -66,7 +66,7 @@ enum Command {
     Import(import::Args),
     /// Give out a model for other programs: safetensors or ONNX
     Export(export::Args),
-    /// Show what is in a model file: layers, density, bytes
+    /// Show what is in a model file, or in a data set
     Inspect(inspect::Args),
     /// Show what changed between two model files
     Diff(diff::Args),
