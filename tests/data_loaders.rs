@@ -2,10 +2,13 @@
 //! panic, reserve what a count claims, or return a set that does not hold together; and what is
 //! refused is named by file, place and value. Real sets are read where `UNLEARN_DATA` is set.
 
+#[path = "common/packed.rs"]
+mod packed;
+
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use packed::{gzip, xz};
 use tempfile::TempDir;
 use unlearn::base::rng::Stream;
 use unlearn::data::{DataError, Extraction, Reading, Room, Splits, Values, open_source};
@@ -33,19 +36,6 @@ fn images(count: u32) -> Vec<u8> {
 
 fn labels(labels: &[u8]) -> Vec<u8> {
     idx(0x801, &[labels.len() as u32], labels)
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::XzOptions::with_preset(1);
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// One record of each label, its pixels all of one value.

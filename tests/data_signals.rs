@@ -2,10 +2,14 @@
 //! in any order, and an error with its place for whatever is damaged, dishonest or mixed. Real sets
 //! are read where `UNLEARN_DATA` is set.
 
+#[path = "common/packed.rs"]
+mod packed;
+
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::Path;
 
+use packed::{gzip, xz};
 use tempfile::TempDir;
 use unlearn::base::hash::Digest;
 use unlearn::base::rng::Stream;
@@ -45,19 +49,6 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         archive.append_data(&mut header, name, &bytes[..]).unwrap();
     }
     archive.into_inner().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::XzOptions::with_preset(0);
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// `name` alone in a folder.
