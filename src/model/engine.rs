@@ -322,25 +322,16 @@ impl Engine {
         let norm =
             BatchNorm { input: x.geometry, output: y.geometry, epsilon: *epsilon, relu: step.relu };
         let (dx_places, dy_places) = (dx.geometry, dy.geometry);
-        let ranges = [x.of(blocks), y.of(blocks), dy.of(blocks), dx.of(blocks)];
-        // Without a rectifier nobody reads `y`, and its place may be another tensor's by now.
-        let [x, y, dy, dx] = if step.relu {
-            let [x, y, dy, dx] = arena.parts(ranges);
-            [x, y, dy, dx].map(|part| part)
-        } else {
-            let [x_range, _, dy_range, dx_range] = ranges;
-            let [x, dy, dx] = arena.parts([x_range, dy_range, dx_range]);
-            [x, &mut [][..], dy, dx]
-        };
+        let [x, dy, dx] = arena.parts([x.of(blocks), dy.of(blocks), dx.of(blocks)]);
         let [dscale, dshift] = [*scale, *scale + 1].map(|p| network.parameters[p].range.clone());
         let (before, after) = gradient.split_at_mut(dshift.start);
         norm.backward(
             *isa,
-            (x, y, dy),
-            dy_places,
+            x,
+            (dy, dy_places),
             self.samples,
             &saved[*slot],
-            network.packed(*scale),
+            (network.packed(*scale), network.packed(*scale + 1)),
             (&mut before[dscale], &mut after[..dshift.len()]),
             (dx, dx_places, step.accumulate[0]),
             plan.mode == Mode::Frozen,

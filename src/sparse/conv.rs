@@ -1,9 +1,10 @@
 //! Convolution and linear layers: from shape and mask to the sweeps of the three passes.
 
 use super::blocked::{Blocked, LANES};
-use super::gather::{Call, Rows, Sweep, Walk};
+use super::gather::{Call, Sweep, Walk};
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
+use super::rows::{Cut, Rows, pile};
 use super::weight_gradient::{OutputPlaces, weight_gradient};
 use rayon::prelude::*;
 
@@ -150,7 +151,9 @@ impl ConvPlan {
     pub fn index_bytes(&self) -> usize {
         let rows = |sweep: &Sweep| match &sweep.rows {
             Rows::Uniform { offsets, .. } => offsets.len(),
-            Rows::Ragged { starts, offsets } => starts.len() + offsets.len(),
+            Rows::Ragged { starts, offsets, route } => {
+                starts.len() + offsets.len() + route.numbers()
+            }
         };
         4 * (rows(&self.forward) + self.backward.iter().map(rows).sum::<usize>() + self.order.len())
     }
@@ -280,7 +283,11 @@ fn forward_sweep(shape: &ConvShape, taps: &[Tap], input: Blocked, output: Blocke
         output: [output.row(), LANES],
     };
     let targets = vec![output.at(0, 0, 0) as u32; shape.filters];
-    Sweep::new(Rows::of(lists), walk, targets, 1, output.plane())
+    let cut = Cut {
+        pile: pile(output.channels, walk.places[0]),
+        ..cut(input, shape.kernel, shape.stride, walk.places)
+    };
+    Sweep::new(Rows::of(lists, cut), walk, targets, 1, output.plane())
 }
 
 /// The input gradient of a layer that covers its whole input: a row for each input value.
@@ -295,7 +302,9 @@ fn whole_sweep(taps: &[Tap], input: Blocked, dout: Blocked, order: &mut Vec<u32>
         .map(|row| input.at(0, row % per_plane / input.width, row % input.width) as u32)
         .collect();
     let walk = Walk { places: [1, 1], input: [0, 0], output: [0, 0] };
-    Sweep::new(split(lists, order), walk, targets, per_plane, input.plane())
+    let pile = pile(input.channels, 1) * per_plane;
+    let cut = Cut { pile, few: pile, ..cut(dout, [1, 1], [1, 1], walk.places) };
+    Sweep::new(split(lists, order, cut), walk, targets, per_plane, input.plane())
 }
 
 /// The input gradient at the places `phase`, `phase + stride`, ... of both directions.
@@ -331,11 +340,23 @@ fn phase_sweep(
     }
     let first = if walk.places.contains(&0) { 0 } else { input.at(0, phase[0], phase[1]) };
     let targets = vec![first as u32; input.channels];
-    Sweep::new(split(lists, order), walk, targets, 1, input.plane())
+    let kernel = [0, 1].map(|d| shape.kernel[d].div_ceil(shape.stride[d]));
+    let pile = pile(input.channels, walk.places[0]);
+    let cut = Cut { pile, ..cut(dout, kernel, [1, 1], walk.places) };
+    Sweep::new(split(lists, order, cut), walk, targets, 1, input.plane())
 }
 
 /// Parts lists of (offset, value index) into rows and, appended to `order`, value indices.
-fn split(lists: Vec<Vec<(u32, u32)>>, order: &mut Vec<u32>) -> Rows {
+fn split(lists: Vec<Vec<(u32, u32)>>, order: &mut Vec<u32>, cut: Cut) -> Rows {
     order.extend(lists.iter().flatten().map(|&(_, k)| k));
-    Rows::of(lists.into_iter().map(|list| list.into_iter().map(|(at, _)| at).collect()).collect())
+    let offsets = |list: Vec<(u32, u32)>| list.into_iter().map(|(at, _)| at).collect();
+    Rows::of(lists.into_iter().map(offsets).collect(), cut)
+}
+
+/// How the lists of a sweep over `from` are cut, whose terms spread over `kernel`; all rows are one
+/// pile.
+fn cut(from: Blocked, kernel: [usize; 2], stride: [usize; 2], places: [usize; 2]) -> Cut {
+    let neighbours = places[1].clamp(1, Cut::PLACES) - 1;
+    let vectors = kernel[0] * (neighbours * stride[1] + kernel[1]);
+    Cut { plane: from.plane(), planes: from.channels, vectors, pile: usize::MAX, few: 8 }
 }

@@ -3,82 +3,24 @@
 //! `out[row, p, q] = sum over k of value[row, k] * in[offset[row, k] + p * in_row + q * in_col]`
 //!
 //! A row is an output channel (forward) or an input channel (input gradient); each weight that
-//! exists is one constant offset in the blocked layout. Eight (sparse) or four by four (dense)
-//! vectors of accumulators stay in registers while the list of weights streams by. Terms are summed
-//! in list order.
+//! exists is one constant offset in the blocked layout. Accumulators stay in registers while the
+//! list of weights streams by. Terms are summed in list order.
 //!
-//! `unsafe` is allowed here: the inner loops read through pointers. [`Sweep::new`] computes how far
-//! any of them reaches, and [`Sweep::run`] asserts that the slices are that long.
+//! Where rows differ, the order in which lists are gone through is that of [`super::rows`].
+//!
+//! `unsafe` is allowed here: the inner loops read and write through pointers. [`Sweep::new`] computes
+//! how far any of them reaches, and [`Sweep::run`] asserts that the slices are that long.
 #![allow(unsafe_code)]
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::LANES;
 use super::lanes::{Isa, Lanes, Task};
+use super::rows::{Route, Rows, UNITS};
 
-/// The weights of each row, as offsets into a block of the input.
-#[derive(Clone, Debug)]
-pub(super) enum Rows {
-    /// Every row has the same list: the layer is dense.
-    Uniform {
-        /// How many rows.
-        rows: usize,
-        /// Their common list.
-        offsets: Vec<u32>,
-    },
-    /// Row `r` has `offsets[starts[r]..starts[r + 1]]`.
-    Ragged {
-        /// Where each row begins; one more than there are rows.
-        starts: Vec<u32>,
-        /// All lists, one after another.
-        offsets: Vec<u32>,
-    },
-}
-
-impl Rows {
-    pub(super) fn count(&self) -> usize {
-        match self {
-            Self::Uniform { rows, .. } => *rows,
-            Self::Ragged { starts, .. } => starts.len() - 1,
-        }
-    }
-
-    pub(super) fn terms(&self) -> usize {
-        match self {
-            Self::Uniform { rows, offsets } => rows * offsets.len(),
-            Self::Ragged { offsets, .. } => offsets.len(),
-        }
-    }
-
-    /// The list of row `row`, and where its values begin.
-    #[inline(always)]
-    pub(super) fn list(&self, row: usize) -> (&[u32], usize) {
-        match self {
-            Self::Uniform { offsets, .. } => (offsets, row * offsets.len()),
-            Self::Ragged { starts, offsets } => {
-                let start = starts[row] as usize;
-                (&offsets[start..starts[row + 1] as usize], start)
-            }
-        }
-    }
-
-    /// Makes rows of lists, uniform if all lists are equal.
-    pub(super) fn of(lists: Vec<Vec<u32>>) -> Self {
-        let same = lists.windows(2).all(|pair| pair[0] == pair[1]);
-        if same && !lists.is_empty() {
-            return Self::Uniform { rows: lists.len(), offsets: lists[0].clone() };
-        }
-        let mut starts = vec![0];
-        let mut offsets = Vec::new();
-        for list in lists {
-            offsets.extend_from_slice(&list);
-            starts.push(offsets.len() as u32);
-        }
-        Self::Ragged { starts, offsets }
-    }
-}
-
-/// How a sweep walks over places.
+/// The places a sweep visits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
     /// Places in each direction.
@@ -101,7 +43,7 @@ impl Walk {
 pub(super) struct Sweep {
     pub(super) rows: Rows,
     pub(super) walk: Walk,
-    /// Where, inside its plane, each row's first place lies in the output.
+    /// Where, inside its block, each row's first place lies in the output.
     targets: Vec<u32>,
     rows_per_plane: usize,
     /// Values in one plane of the output.
@@ -114,7 +56,8 @@ impl Sweep {
     /// A sweep whose row `r` writes plane `r / rows_per_plane` from `targets[r]` on.
     ///
     /// # Panics
-    /// If a target's places do not lie inside a plane, or there is not one target for each row.
+    /// If a target's places do not lie inside a plane, lines of places meet, or there is not one
+    /// target for each row.
     pub(super) fn new(
         rows: Rows,
         walk: Walk,
@@ -123,43 +66,55 @@ impl Sweep {
         plane: usize,
     ) -> Self {
         assert_eq!(rows.count(), targets.len(), "one target for each row");
+        assert_eq!(targets.len() % per_plane, 0, "whole planes");
         let furthest = targets.iter().max().map_or(0, |&t| t as usize + walk.reach(walk.output));
         assert!(furthest <= plane, "a row writes {furthest} values into a plane of {plane}");
+        let line = Walk { places: [1, walk.places[1]], ..walk }.reach(walk.output);
+        let apart = walk.places[0] <= 1 || (per_plane == 1 && line <= walk.output[0]);
+        assert!(apart, "lines of places meet in the output");
         let offsets = match &rows {
             Rows::Uniform { offsets, .. } | Rows::Ragged { offsets, .. } => offsets,
         };
         let reach = offsets.iter().max().map_or(0, |&o| o as usize + walk.reach(walk.input));
+        let place = |(row, target): (usize, u32)| (row / per_plane * plane) as u32 + target;
+        let targets = targets.into_iter().enumerate().map(place).collect();
         Self { rows, walk, targets, rows_per_plane: per_plane, plane, reach }
     }
 
     /// Applies the sweep to every block of `input`, writing (or adding to) the interior of `output`.
     ///
     /// `values` holds each row's values in list order. `input` and `output` hold the same number of
-    /// blocks; `planes_per_unit` shapes the units of work.
+    /// blocks.
     pub(super) fn run(&self, isa: Isa, call: Call<'_>, output: &mut [f32]) {
         let planes = self.rows.count() / self.rows_per_plane;
         let blocks = output.len() / (planes * self.plane).max(1);
         if blocks == 0 || self.walk.places.contains(&0) {
             return;
         }
+        assert_eq!(output.len(), blocks * planes * self.plane, "the output holds whole blocks");
         assert_eq!(call.values.len(), self.rows.terms(), "one value for each term");
         assert_eq!(call.input.len() % blocks, 0, "input and output hold the same blocks");
         assert!(call.bias.is_none_or(|bias| bias.len() == self.rows.count()), "one bias a row");
         let block = call.input.len() / blocks;
         assert!(self.reach <= block, "the sweep reads {} of a block of {block}", self.reach);
-        // Units depend on shapes alone: whole blocks where there are many, else parts of them.
-        let parts = if blocks >= 16 { 1 } else { 8usize.min(planes) };
-        let per_unit = planes.div_ceil(parts);
-        let units: Vec<(usize, &mut [f32])> = output
-            .chunks_exact_mut(planes * self.plane)
-            .flat_map(|out| out.chunks_mut(per_unit * self.plane))
-            .enumerate()
-            .collect();
-        let parts = planes.div_ceil(per_unit);
-        units.into_par_iter().for_each(|(unit, output)| {
-            let first = unit % parts * per_unit;
-            let input = &call.input[unit / parts * block..][..block];
-            isa.run(Unit { sweep: self, call, input, output, first });
+        // Units depend on shapes alone.
+        let share = |all: usize, units: usize| all.div_ceil(UNITS.div_ceil(units).min(all));
+        let (piles, deep) = match &self.rows {
+            Rows::Uniform { .. } => {
+                let deep = share(planes, blocks).next_multiple_of(12) * self.rows_per_plane;
+                (self.rows.count().div_ceil(deep), deep)
+            }
+            Rows::Ragged { route, .. } => (route.piles(), 0),
+        };
+        let lines = share(self.walk.places[0], blocks * piles);
+        let bands = self.walk.places[0].div_ceil(lines);
+        let to = Shared(output.as_mut_ptr());
+        (0..blocks * bands * piles).into_par_iter().for_each(|unit| {
+            let (b, band, pile) = (unit / piles / bands, unit / piles % bands, unit % piles);
+            let p = band * lines..((band + 1) * lines).min(self.walk.places[0]);
+            let input = &call.input[b * block..][..block];
+            let base = b * planes * self.plane;
+            isa.run(Unit { sweep: self, call, input, to, base, p, pile, deep });
         });
     }
 }
@@ -179,94 +134,157 @@ pub(super) struct Call<'a> {
     pub relu: bool,
 }
 
-/// Some planes of one block.
+/// The output, of which each unit writes places that no other unit touches.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: units differ in block, plane or line of places, and `Sweep::new` holds that these lie
+// apart; the output is borrowed mutably for as long as units run.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+/// Some lines of places of some rows of one block.
 struct Unit<'a> {
     sweep: &'a Sweep,
     call: Call<'a>,
     input: &'a [f32],
-    output: &'a mut [f32],
-    first: usize,
+    to: Shared,
+    /// Where the block begins in the output.
+    base: usize,
+    p: Range<usize>,
+    /// Which pile of rows.
+    pile: usize,
+    /// Rows of a pile, where lists are equal.
+    deep: usize,
 }
 
 impl Task for Unit<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(mut self) {
-        let per_plane = self.sweep.rows_per_plane;
-        let planes = self.output.len() / self.sweep.plane;
-        let (start, end) = (self.first * per_plane, (self.first + planes) * per_plane);
-        let uniform = matches!(self.sweep.rows, Rows::Uniform { .. });
-        for p in 0..self.sweep.walk.places[0] {
-            let mut row = start;
-            if uniform {
-                let narrow = self.sweep.walk.places[1] < 4;
-                let tall = if !L::WIDE {
-                    2
-                } else if narrow {
-                    8
-                } else {
-                    4
-                };
-                while row + tall <= end {
-                    match (L::WIDE, narrow) {
-                        (false, _) => self.line::<L, 2, 2>(row, p),
-                        (true, false) => self.line::<L, 4, 4>(row, p),
-                        (true, true) => self.line::<L, 8, 2>(row, p),
-                    }
-                    row += tall;
-                }
-            }
-            for row in row..end {
-                if L::WIDE {
-                    self.line::<L, 1, 8>(row, p);
-                } else {
-                    self.line::<L, 1, 4>(row, p);
-                }
-            }
+    fn run<L: Lanes>(self) {
+        match &self.sweep.rows {
+            Rows::Uniform { .. } => self.dense::<L>(),
+            Rows::Ragged { offsets, route, .. } if L::WIDE => self.sparse::<L, 8>(offsets, route),
+            Rows::Ragged { offsets, route, .. } => self.sparse::<L, 4>(offsets, route),
         }
     }
 }
 
 impl Unit<'_> {
-    /// One line of places of `R` rows, `T` places at a time, then what is left in smaller tiles.
+    /// Rows with lists of their own, part after part: each list at a run of places, `T` at once.
     #[inline(always)]
-    fn line<L: Lanes, const R: usize, const T: usize>(&mut self, row: usize, p: usize) {
+    fn sparse<L: Lanes, const T: usize>(&self, offsets: &[u32], route: &Route) {
         let width = self.sweep.walk.places[1];
-        let mut q = 0;
-        while q + T <= width {
-            self.tile::<L, R, T>(row, p, q);
-            q += T;
-        }
-        if T > 4 && q + 4 <= width {
-            self.tile::<L, R, 4>(row, p, q);
-            q += 4;
-        }
-        if T > 2 && q + 2 <= width {
-            self.tile::<L, R, 2>(row, p, q);
-            q += 2;
-        }
-        if T > 1 && q < width {
-            self.tile::<L, R, 1>(row, p, q);
+        for q in (0..width).step_by(route.run) {
+            let run = q..q.saturating_add(route.run).min(width);
+            for p in self.p.clone() {
+                for part in 0..route.parts {
+                    let relu = self.call.relu && part + 1 == route.parts;
+                    for visit in route.visits(self.pile, part) {
+                        let start = visit.start as usize;
+                        let list = (&offsets[start..][..visit.terms as usize], start);
+                        let row = visit.row as usize;
+                        self.run_of::<L, 1, T>(row, list, p, run.clone(), part > 0, relu);
+                    }
+                }
+            }
         }
     }
 
-    /// `R` rows at `T` neighbouring places.
+    /// Rows of one common list: more rows at fewer places, because the list is read once for all.
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize, const T: usize>(&mut self, row: usize, p: usize, q: usize) {
-        let Sweep { rows, walk, targets, rows_per_plane, plane, .. } = self.sweep;
-        let (offsets, from) = rows.list(row);
+    fn dense<L: Lanes>(&self) {
+        let mut row = self.pile * self.deep;
+        let end = (row + self.deep).min(self.sweep.rows.count());
+        let narrow = self.sweep.walk.places[1] < 4;
+        while row < end {
+            let left = end - row;
+            row += match (L::WIDE, narrow) {
+                (true, false) if left >= 4 => self.lines::<L, 4, 4>(row),
+                (true, true) if left >= 8 => self.lines::<L, 8, 2>(row),
+                (true, _) => self.lines::<L, 1, 8>(row),
+                (false, _) if left >= 6 => self.lines::<L, 6, 1>(row),
+                (false, _) if left >= 4 => self.lines::<L, 4, 1>(row),
+                (false, _) if left >= 2 => self.lines::<L, 2, 2>(row),
+                (false, _) => self.lines::<L, 1, 4>(row),
+            };
+        }
+    }
+
+    /// All places of `R` rows of a common list, `T` at a time. Returns `R`.
+    #[inline(always)]
+    fn lines<L: Lanes, const R: usize, const T: usize>(&self, row: usize) -> usize {
+        let list = self.sweep.rows.list(row);
+        for p in self.p.clone() {
+            let run = 0..self.sweep.walk.places[1];
+            self.run_of::<L, R, T>(row, list, p, run, false, self.call.relu);
+        }
+        R
+    }
+
+    /// `R` rows at a run of places, `T` at a time, then what is left in smaller tiles.
+    #[inline(always)]
+    fn run_of<L: Lanes, const R: usize, const T: usize>(
+        &self,
+        row: usize,
+        list: (&[u32], usize),
+        p: usize,
+        run: Range<usize>,
+        resume: bool,
+        relu: bool,
+    ) {
+        let Range { start: mut q, end } = run;
+        while q + T <= end {
+            self.tile::<L, R, T>(row, list, [p, q], resume, relu);
+            q += T;
+        }
+        if T > 4 && q + 4 <= end {
+            self.tile::<L, R, 4>(row, list, [p, q], resume, relu);
+            q += 4;
+        }
+        if T > 2 && q + 2 <= end {
+            self.tile::<L, R, 2>(row, list, [p, q], resume, relu);
+            q += 2;
+        }
+        while q < end {
+            self.tile::<L, R, 1>(row, list, [p, q], resume, relu);
+            q += 1;
+        }
+    }
+
+    /// `R` rows at `T` neighbouring places: adds the terms of a list whose values begin at `from`
+    /// to the bias, or to what the output holds.
+    #[inline(always)]
+    fn tile<L: Lanes, const R: usize, const T: usize>(
+        &self,
+        row: usize,
+        (offsets, from): (&[u32], usize),
+        [p, q]: [usize; 2],
+        resume: bool,
+        relu: bool,
+    ) {
+        let Sweep { walk, targets, .. } = self.sweep;
         let terms = offsets.len();
-        let target = |r: usize| {
-            let row = row + r;
-            (row / rows_per_plane - self.first) * plane
-                + targets[row] as usize
-                + p * walk.output[0]
-                + q * walk.output[1]
-        };
-        let targets: [usize; R] = std::array::from_fn(target);
-        let bias = |r: usize| self.call.bias.map_or(0.0, |bias| bias[row + r]);
-        let mut sums: [[L::V; T]; R] = std::array::from_fn(|r| [L::splat(bias(r)); T]);
+        let to: [*mut f32; R] = std::array::from_fn(|r| {
+            let target = targets[row + r] as usize;
+            // SAFETY: inside the block `base` begins: `Sweep::new` held every target's places
+            // against the plane, and `run` the planes against the output.
+            unsafe { self.to.0.add(self.base + target + p * walk.output[0] + q * walk.output[1]) }
+        });
+        let mut sums: [[L::V; T]; R] = std::array::from_fn(|r| {
+            let bias = self.call.bias.map_or(0.0, |bias| bias[row + r]);
+            [L::splat(bias); T]
+        });
+        if resume || self.call.accumulate {
+            for (to, sums) in to.iter().zip(&mut sums) {
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: these places are the unit's own, and lie in the output, as said above.
+                    *sum = unsafe { L::load(to.add(t * walk.output[1])) };
+                }
+            }
+        }
         let input = self.input[p * walk.input[0] + q * walk.input[1]..].as_ptr();
         let values = self.call.values[from..from + R * terms].as_ptr();
         for (k, &offset) in offsets.iter().enumerate() {
@@ -283,17 +301,11 @@ impl Unit<'_> {
                 }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            let last = targets[r] + (T - 1) * walk.output[1] + LANES;
-            assert!(last <= self.output.len(), "a tile reaches beyond its planes");
-            for (t, mut sum) in sums.into_iter().enumerate() {
-                // SAFETY: the furthest of these places was just held against the slice.
+        for (to, sums) in to.into_iter().zip(sums) {
+            for (t, sum) in sums.into_iter().enumerate() {
+                // SAFETY: as where the sums began.
                 unsafe {
-                    let at = self.output.as_mut_ptr().add(targets[r] + t * walk.output[1]);
-                    if self.call.accumulate {
-                        sum = L::add(L::load(at), sum);
-                    }
-                    L::store(at, if self.call.relu { L::relu(sum) } else { sum });
+                    L::store(to.add(t * walk.output[1]), if relu { L::relu(sum) } else { sum });
                 }
             }
         }

@@ -53,6 +53,19 @@ pub(super) trait Lanes: Copy {
     }
     /// The larger of each lane and zero; a NaN stays one, so that it is seen.
     fn relu(a: Self::V) -> Self::V;
+    /// `a` where `gate` is above zero, zero elsewhere.
+    fn open(a: Self::V, gate: Self::V) -> Self::V;
+    /// Writes the sixteen values into an array.
+    #[inline(always)]
+    fn to(values: &mut [f32; LANES], a: Self::V) {
+        // SAFETY: an array of sixteen values is writable.
+        unsafe { Self::store(values.as_mut_ptr(), a) };
+    }
+    /// The sum of the lanes, in the order of [`sum_lanes`].
+    #[inline(always)]
+    fn sum(a: Self::V) -> f32 {
+        sum_lanes(Self::array(a))
+    }
 }
 
 /// The sum of sixteen lanes: halves added to halves, so the order is the same everywhere.
@@ -117,6 +130,13 @@ impl Lanes for Portable {
         }
         a
     }
+    #[inline(always)]
+    fn open(mut a: Self::V, gate: Self::V) -> Self::V {
+        for lane in 0..LANES {
+            a[lane] = if gate[lane] > 0.0 { a[lane] } else { 0.0 };
+        }
+        a
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -174,6 +194,34 @@ pub(super) mod x86 {
                 [_mm256_max_ps(zero, a[0]), _mm256_max_ps(zero, a[1])]
             }
         }
+        #[inline(always)]
+        fn open(a: Self::V, gate: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for AVX2 (module doc).
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let pass = |a, gate| _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_GT_OQ>(gate, zero));
+                [pass(a[0], gate[0]), pass(a[1], gate[1])]
+            }
+        }
+        #[inline(always)]
+        fn sum(a: Self::V) -> f32 {
+            // SAFETY: inlined only into code compiled for AVX2 (module doc).
+            unsafe { sum8(_mm256_add_ps(a[0], a[1])) }
+        }
+    }
+
+    /// The sum of eight lanes, halves added to halves.
+    ///
+    /// # Safety
+    /// AVX must be there.
+    #[inline(always)]
+    unsafe fn sum8(a: __m256) -> f32 {
+        // SAFETY: inlined only into code compiled for AVX2 or more (module doc).
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
     }
 
     /// AVX-512: one vector of sixteen.
@@ -218,6 +266,95 @@ pub(super) mod x86 {
             // SAFETY: inlined only into code compiled for AVX-512 (module doc).
             unsafe { _mm512_max_ps(_mm512_setzero_ps(), a) }
         }
+        #[inline(always)]
+        fn open(a: Self::V, gate: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for AVX-512 (module doc).
+            unsafe {
+                let pass = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, _mm512_setzero_ps());
+                _mm512_maskz_mov_ps(pass, a)
+            }
+        }
+        #[inline(always)]
+        fn sum(a: Self::V) -> f32 {
+            // SAFETY: inlined only into code compiled for AVX-512 (module doc).
+            unsafe {
+                sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm {
+    //! NEON. Every method is inlined into a function compiled for it (`run_neon` below), which
+    //! [`super::Isa`] calls only where it is there.
+    use super::Lanes;
+    use std::arch::aarch64::*;
+
+    /// Four vectors of four.
+    #[derive(Clone, Copy)]
+    pub struct Neon;
+
+    /// Applies an operation of two operands to each vector.
+    #[inline(always)]
+    fn pairs(
+        a: [float32x4_t; 4],
+        b: [float32x4_t; 4],
+        f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t,
+    ) -> [float32x4_t; 4] {
+        [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+    }
+
+    impl Lanes for Neon {
+        type V = [float32x4_t; 4];
+        const WIDE: bool = false;
+        #[inline(always)]
+        fn splat(value: f32) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc).
+            unsafe { [vdupq_n_f32(value); 4] }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::V {
+            // SAFETY: NEON is there (module doc); the caller vouches for sixteen readable values.
+            let at = |i: usize| unsafe { vld1q_f32(from.add(4 * i)) };
+            [at(0), at(1), at(2), at(3)]
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, value: Self::V) {
+            for (i, four) in value.into_iter().enumerate() {
+                // SAFETY: NEON is there (module doc); the caller vouches for sixteen writable values.
+                unsafe { vst1q_f32(to.add(4 * i), four) };
+            }
+        }
+        #[inline(always)]
+        fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc).
+            let of = |i: usize| unsafe { vfmaq_f32(c[i], a[i], b[i]) };
+            [of(0), of(1), of(2), of(3)]
+        }
+        #[inline(always)]
+        fn add(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc).
+            pairs(a, b, |a, b| unsafe { vaddq_f32(a, b) })
+        }
+        #[inline(always)]
+        fn sub(a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc).
+            pairs(a, b, |a, b| unsafe { vsubq_f32(a, b) })
+        }
+        #[inline(always)]
+        fn relu(a: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc). A NaN stays one.
+            pairs(a, Self::splat(0.0), |a, zero| unsafe { vmaxq_f32(a, zero) })
+        }
+        #[inline(always)]
+        fn open(a: Self::V, gate: Self::V) -> Self::V {
+            // SAFETY: inlined only into code compiled for NEON (module doc).
+            pairs(a, gate, |a, gate| unsafe {
+                let pass = vcgtq_f32(gate, vdupq_n_f32(0.0));
+                vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), pass))
+            })
+        }
     }
 }
 
@@ -236,6 +373,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 /// An instruction set that this processor has.
@@ -258,6 +397,10 @@ impl Isa {
                 kinds.push(Kind::Avx2);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            kinds.push(Kind::Neon);
+        }
         kinds.push(Kind::Portable);
         kinds.into_iter().map(Self).collect()
     }
@@ -267,7 +410,7 @@ impl Isa {
         Self::available().first().copied().unwrap_or(Self(Kind::Portable))
     }
 
-    /// The one called `name` (`avx512`, `avx2`, `portable`), if this processor has it.
+    /// The one called `name` (`avx512`, `avx2`, `neon`, `portable`), if this processor has it.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().into_iter().find(|isa| isa.name() == name)
     }
@@ -280,6 +423,8 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
         }
     }
 
@@ -294,6 +439,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: an `Isa` of this kind exists only where `available` found these features.
             Kind::Avx512 => unsafe { run_avx512(task) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: an `Isa` of this kind exists only where `available` found NEON.
+            Kind::Neon => unsafe { run_neon(task) },
         }
     }
 }
@@ -314,4 +462,10 @@ fn run_avx2<T: Task>(task: T) -> T::Out {
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
 fn run_avx512<T: Task>(task: T) -> T::Out {
     task.run::<x86::Avx512>()
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn run_neon<T: Task>(task: T) -> T::Out {
+    task.run::<arm::Neon>()
 }

@@ -20,12 +20,17 @@
 mod blocked;
 mod conv;
 mod gather;
+#[cfg(test)]
+mod kernel_tests;
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod loss;
 mod mask;
 mod norm;
 mod pointwise;
 mod pool;
+mod rows;
 mod shortcut;
 mod update;
 mod weight_gradient;

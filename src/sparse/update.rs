@@ -15,6 +15,7 @@
 
 use rayon::prelude::*;
 
+use super::LANES;
 use super::lanes::{Isa, Lanes, Task};
 
 /// The l1 term of a step.
@@ -122,18 +123,35 @@ impl Unit<'_> {
         shrink: impl Fn(f32) -> f32,
     ) -> UpdateStatistics {
         let Step { rate, momentum, decay, .. } = self.step;
-        let mut seen = UpdateStatistics::default();
-        for i in 0..self.values.len() {
-            let (w, c) = (self.values[i], centre(i));
-            let g = self.gradient[i] + decay * w + pull(w - c);
-            let m = momentum * self.momentum[i] + g;
+        let Self { values, momentum: kept, gradient, .. } = self;
+        let (kept, gradient) = (&mut kept[..values.len()], &gradient[..values.len()]);
+        let mut one = |i: usize| {
+            let (w, c) = (values[i], centre(i));
+            let g = gradient[i] + decay * w + pull(w - c);
+            let m = momentum * kept[i] + g;
             let away = shrink(w - rate * m - c);
-            self.momentum[i] = m;
-            self.values[i] = if away == 0.0 { c } else { c + away };
-            seen.l1_norm += f64::from(away.abs());
-            seen.at_centre += usize::from(away == 0.0);
+            kept[i] = m;
+            values[i] = if away == 0.0 { c } else { c + away };
+            (f64::from(away.abs()), u32::from(away == 0.0))
+        };
+        // A sum for each lane, so that no addition waits for the one before.
+        let (mut norms, mut at_centre) = ([0.0; LANES], [0; LANES]);
+        let len = gradient.len();
+        let whole = len / LANES * LANES;
+        for start in (0..whole).step_by(LANES) {
+            for lane in 0..LANES {
+                let (norm, at) = one(start + lane);
+                norms[lane] += norm;
+                at_centre[lane] += at;
+            }
         }
-        seen
+        for i in whole..len {
+            let (norm, at) = one(i);
+            norms[i - whole] += norm;
+            at_centre[i - whole] += at;
+        }
+        let at_centre = at_centre.iter().map(|&at| at as usize).sum();
+        UpdateStatistics { l1_norm: norms.iter().sum(), at_centre }
     }
 }
 

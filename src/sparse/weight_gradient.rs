@@ -3,17 +3,22 @@
 //! `grad[row, k] += sum over blocks, p, q, lanes of
 //!  dout[row, p, q] * in[offset[row, k] + p * in_row + q * in_col]`
 //!
-//! Sums run over blocks, then `p`, then `q`, in sixteen lanes that are added at the end. A unit of
-//! work is a range of rows over all blocks, so no partial sums need a second place.
+//! Where all rows have one list, a unit of work is a range of rows over all blocks, and a tile of
+//! rows by terms sums all places in registers. Where lists differ, a unit is a range of rows at some
+//! bands of places: all its terms visit one band before the next, so that the band stays in cache.
+//! Units that share rows have sums of their own, which are added in the order of units.
 //!
 //! `unsafe` is allowed here, on the same ground as in [`super::gather`].
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::LANES;
-use super::gather::{Rows, Sweep};
-use super::lanes::{Isa, Lanes, Task, sum_lanes};
+use super::gather::Sweep;
+use super::lanes::{Isa, Lanes, Task};
+use super::rows::{Rows, UNITS};
 
 /// Where the output gradient of the sweep's rows lies.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +33,7 @@ pub(super) struct OutputPlaces {
     pub step: [usize; 2],
 }
 
-/// Adds the gradient of each of the sweep's values to `grad`, and of each row's bias to `bias`.
+/// Adds the gradient of each of the sweep's values to `grad`.
 ///
 /// `dout` and `input` hold the same number of blocks.
 pub(super) fn weight_gradient(
@@ -50,28 +55,99 @@ pub(super) fn weight_gradient(
     let last = |d: usize| (sweep.walk.places[d] - 1) * places.step[d];
     let furthest = (rows - 1) * places.plane + places.origin + last(0) + last(1) + LANES;
     assert!(furthest <= places.block, "the output gradient's rows reach beyond a block");
-
-    // Rows in groups of eight: shapes alone decide.
-    let mut rest = grad;
-    let mut units = Vec::new();
-    for first in (0..rows).step_by(8) {
-        let end = (first + 8).min(rows);
-        let start = sweep.rows.list(first).1;
-        let (list, from) = sweep.rows.list(end - 1);
-        let (own, later) = rest.split_at_mut(from + list.len() - start);
-        rest = later;
-        units.push(Unit { sweep, places, dout, input, blocks, rows: [first, end], grad: own });
+    let work = Work { sweep, places, dout, input, blocks };
+    match sweep.rows {
+        Rows::Uniform { .. } => work.dense(isa, grad),
+        Rows::Ragged { .. } => work.sparse(isa, grad),
     }
-    units.into_par_iter().for_each(|unit| isa.run(unit));
 }
 
-struct Unit<'a> {
+/// Places of a band, if planes are that large: enough that a term's sum over lanes at the end of
+/// each weighs little, few enough that what all rows read of a band stays in cache.
+const BAND: usize = 32;
+/// Terms of a layer up to which several units may have sums of their own for all of them.
+const PRIVATE: usize = 1 << 16;
+
+/// What all units share.
+#[derive(Clone, Copy)]
+struct Work<'a> {
     sweep: &'a Sweep,
     places: OutputPlaces,
     dout: &'a [f32],
     input: &'a [f32],
     blocks: usize,
-    rows: [usize; 2],
+}
+
+impl Work<'_> {
+    /// Units of eight rows.
+    fn dense(self, isa: Isa, grad: &mut [f32]) {
+        let units: Vec<_> = self.deal(8, grad).collect();
+        let bands = 0..self.blocks;
+        let lines = self.sweep.walk.places[0];
+        units.into_par_iter().for_each(|(rows, grad)| {
+            isa.run(Unit { work: self, rows, bands: bands.clone(), lines, grad });
+        });
+    }
+
+    /// Units of bands and rows: bands first, because all rows share what they read of a band.
+    fn sparse(self, isa: Isa, grad: &mut [f32]) {
+        let [height, width] = self.sweep.walk.places;
+        let lines = BAND.div_ceil(width).min(height);
+        let bands = self.blocks * height.div_ceil(lines);
+        let most = if grad.len() <= PRIVATE { UNITS } else { 1 };
+        let each = bands.div_ceil(bands.min(most));
+        let piles = bands.div_ceil(each);
+        let rows = self.sweep.rows.count();
+        let deep = rows.div_ceil(rows.min(UNITS.div_ceil(piles)));
+        if piles == 1 {
+            let units: Vec<_> = self.deal(deep, grad).collect();
+            units.into_par_iter().for_each(|(rows, grad)| {
+                isa.run(Unit { work: self, rows, bands: 0..bands, lines, grad });
+            });
+            return;
+        }
+        let mut sums = vec![0.0; piles * grad.len()];
+        let units: Vec<_> = sums
+            .chunks_exact_mut(grad.len().max(1))
+            .enumerate()
+            .flat_map(|(pile, sums)| self.deal(deep, sums).map(move |unit| (pile, unit)))
+            .collect();
+        units.into_par_iter().for_each(|(pile, (rows, grad))| {
+            let bands = pile * each..((pile + 1) * each).min(bands);
+            isa.run(Unit { work: self, rows, bands, lines, grad });
+        });
+        for sums in sums.chunks_exact(grad.len().max(1)) {
+            for (grad, sum) in grad.iter_mut().zip(sums) {
+                *grad += sum;
+            }
+        }
+    }
+
+    /// Ranges of `deep` rows, each with its part of `grad`.
+    fn deal(
+        self,
+        deep: usize,
+        grad: &mut [f32],
+    ) -> impl Iterator<Item = (Range<usize>, &mut [f32])> {
+        let rows = self.sweep.rows.count();
+        let mut rest = grad;
+        (0..rows).step_by(deep).map(move |first| {
+            let end = (first + deep).min(rows);
+            let (list, from) = self.sweep.rows.list(end - 1);
+            let terms = from + list.len() - self.sweep.rows.list(first).1;
+            let (own, later) = std::mem::take(&mut rest).split_at_mut(terms);
+            rest = later;
+            (first..end, own)
+        })
+    }
+}
+
+struct Unit<'a> {
+    work: Work<'a>,
+    rows: Range<usize>,
+    /// Which bands: `lines` lines of places of one block each.
+    bands: Range<usize>,
+    lines: usize,
     grad: &'a mut [f32],
 }
 
@@ -80,68 +156,95 @@ impl Task for Unit<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(mut self) {
-        let [mut row, end] = self.rows;
-        if matches!(self.sweep.rows, Rows::Uniform { .. }) {
-            if L::WIDE {
-                // Eight rows share each load of the input, which is what misses the cache.
-                while row + 8 <= end {
-                    self.rows::<L, 8, 3>(row);
-                    row += 8;
-                }
-                while row + 4 <= end {
-                    self.rows::<L, 4, 4>(row);
-                    row += 4;
-                }
-            } else {
-                while row + 2 <= end {
-                    self.rows::<L, 2, 2>(row);
-                    row += 2;
-                }
-            }
-        }
-        for row in row..end {
-            if L::WIDE { self.rows::<L, 1, 8>(row) } else { self.rows::<L, 1, 4>(row) }
+        match self.work.sweep.rows {
+            Rows::Uniform { .. } => self.dense::<L>(),
+            Rows::Ragged { .. } if L::WIDE => self.sparse::<L, 8>(),
+            Rows::Ragged { .. } => self.sparse::<L, 6>(),
         }
     }
 }
 
 impl Unit<'_> {
-    /// All terms of `R` rows, `K` at a time.
     #[inline(always)]
-    fn rows<L: Lanes, const R: usize, const K: usize>(&mut self, row: usize) {
-        let terms = self.sweep.rows.list(row).0.len();
-        let mut k = 0;
-        while k + K <= terms {
-            self.tile::<L, R, K>(row, k);
-            k += K;
+    fn dense<L: Lanes>(&mut self) {
+        let bands = self.bands.clone();
+        let Range { start: mut row, end } = self.rows;
+        while row < end {
+            let left = end - row;
+            row += match L::WIDE {
+                // Eight rows share each load of the input, which is what misses the cache.
+                true if left >= 8 => self.terms::<L, 8, 3>(row, &bands),
+                true if left >= 4 => self.terms::<L, 4, 4>(row, &bands),
+                true => self.terms::<L, 1, 8>(row, &bands),
+                false if left >= 2 => self.terms::<L, 2, 2>(row, &bands),
+                false => self.terms::<L, 1, 4>(row, &bands),
+            };
         }
-        while k < terms {
-            self.tile::<L, R, 1>(row, k);
-            k += 1;
+    }
+
+    #[inline(always)]
+    fn sparse<L: Lanes, const K: usize>(&mut self) {
+        for band in self.bands.clone() {
+            for row in self.rows.clone() {
+                self.terms::<L, 1, K>(row, &(band..band + 1));
+            }
         }
+    }
+
+    /// All terms of `R` rows at some bands, `K` terms at a time. Returns `R`.
+    #[inline(always)]
+    fn terms<L: Lanes, const R: usize, const K: usize>(
+        &mut self,
+        row: usize,
+        bands: &Range<usize>,
+    ) -> usize {
+        let terms = self.work.sweep.rows.list(row).0.len();
+        let tiles = terms.div_ceil(K);
+        // Tiles of nearly one size: a small one would load as many output gradients for less.
+        for tile in 0..tiles {
+            let (k, end) = (tile * terms / tiles, (tile + 1) * terms / tiles);
+            match end - k {
+                8 if K >= 8 => self.tile::<L, R, 8>(row, k, bands),
+                7 if K >= 7 => self.tile::<L, R, 7>(row, k, bands),
+                6 if K >= 6 => self.tile::<L, R, 6>(row, k, bands),
+                5 if K >= 5 => self.tile::<L, R, 5>(row, k, bands),
+                4 if K >= 4 => self.tile::<L, R, 4>(row, k, bands),
+                3 if K >= 3 => self.tile::<L, R, 3>(row, k, bands),
+                2 if K >= 2 => self.tile::<L, R, 2>(row, k, bands),
+                _ => self.tile::<L, R, 1>(row, k, bands),
+            }
+        }
+        R
     }
 
     /// Terms `k..k + K` of rows `row..row + R`.
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize, const K: usize>(&mut self, row: usize, k: usize) {
-        let Sweep { rows, walk, .. } = self.sweep;
+    fn tile<L: Lanes, const R: usize, const K: usize>(
+        &mut self,
+        row: usize,
+        k: usize,
+        bands: &Range<usize>,
+    ) {
+        let Work { sweep: Sweep { rows, walk, .. }, places, dout, input, blocks } = self.work;
         let (list, from) = rows.list(row);
-        let (terms, base) = (list.len(), rows.list(self.rows[0]).1);
+        let (terms, base) = (list.len(), rows.list(self.rows.start).1);
         let offsets: [usize; K] = std::array::from_fn(|i| list[k + i] as usize);
-        let block = self.input.len() / self.blocks;
+        let block = input.len() / blocks;
+        let per_block = walk.places[0].div_ceil(self.lines);
         let mut sums: [[L::V; K]; R] = [[L::splat(0.0); K]; R];
-        for b in 0..self.blocks {
-            let input = self.input[b * block..][..block].as_ptr();
-            let dout = self.dout[b * self.places.block..][..self.places.block].as_ptr();
-            for p in 0..walk.places[0] {
+        for band in bands.clone() {
+            let (b, first) = (band / per_block, band % per_block * self.lines);
+            let input = input[b * block..][..block].as_ptr();
+            let dout = dout[b * places.block..][..places.block].as_ptr();
+            for p in first..(first + self.lines).min(walk.places[0]) {
                 for q in 0..walk.places[1] {
                     let x = p * walk.input[0] + q * walk.input[1];
-                    let y = self.places.origin + p * self.places.step[0] + q * self.places.step[1];
+                    let y = places.origin + p * places.step[0] + q * places.step[1];
                     // SAFETY: `offset + x + 16 <= reach <= block`, and the furthest place of the
                     // last row lies in the output gradient's block: `weight_gradient` asserts both.
                     unsafe {
                         let d: [L::V; R] = std::array::from_fn(|r| {
-                            L::load(dout.add(y + (row + r) * self.places.plane))
+                            L::load(dout.add(y + (row + r) * places.plane))
                         });
                         let x: [L::V; K] =
                             std::array::from_fn(|i| L::load(input.add(offsets[i] + x)));
@@ -156,10 +259,7 @@ impl Unit<'_> {
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
-                let mut lanes = [0.0; LANES];
-                // SAFETY: `lanes` holds sixteen values.
-                unsafe { L::store(lanes.as_mut_ptr(), sum) };
-                self.grad[from - base + r * terms + k + i] += sum_lanes(lanes);
+                self.grad[from - base + r * terms + k + i] += L::sum(sum);
             }
         }
     }
