@@ -179,7 +179,7 @@ impl Engine {
 
     fn forward_step(&mut self, index: usize, network: &mut Network) {
         let blocks = Blocked::blocks(self.samples);
-        let Self { plan, isa, arena, saved, .. } = self;
+        let Self { plan, isa, arena, saved, scratch, .. } = self;
         let step = &plan.steps[index];
         let places: Vec<&Place> =
             step.inputs.iter().map(|&i| &plan.tensors[i].activation).collect();
@@ -193,7 +193,8 @@ impl Engine {
         match &step.work {
             Work::Conv { plan, weight, bias } => {
                 let bias = bias.map(|bias| network.packed(bias));
-                plan.forward(*isa, network.packed(*weight), bias, x, y, step.relu);
+                let weight = network.packed(*weight);
+                plan.forward(*isa, weight, bias, x, y, step.relu, scratch);
             }
             Work::BatchNorm { scale, buffer, epsilon, momentum, slot } => {
                 let norm = BatchNorm { input, output, epsilon: *epsilon, relu: step.relu };

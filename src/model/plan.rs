@@ -98,7 +98,8 @@ impl Plan {
     }
 
     /// Bytes that steps take besides the arena: lists of offsets, one layer's weights in the order
-    /// of the input gradient, and the statistics that a batch norm keeps for its backward pass.
+    /// of a pass, what each thread packs, and the statistics that a batch norm keeps for its backward
+    /// pass.
     pub fn index_bytes(&self) -> u64 {
         let convs = || {
             self.steps.iter().filter_map(|step| match &step.work {
@@ -108,8 +109,10 @@ impl Plan {
         };
         let lists: usize = convs().map(|plan| plan.index_bytes()).sum();
         let scratch = convs().map(|plan| plan.scratch_bytes()).max().unwrap_or(0);
+        let thread = convs().map(|plan| plan.thread_bytes()).max().unwrap_or(0);
+        let threads = rayon::current_num_threads() * thread;
         let saved = size_of::<Saved>() * self.slots.iter().sum::<usize>();
-        (lists + scratch + saved) as u64
+        (lists + scratch + threads + saved) as u64
     }
 }
 

@@ -1,10 +1,13 @@
 //! Convolution and linear layers: from shape and mask to the sweeps of the three passes.
 
 use super::blocked::{Blocked, LANES};
-use super::gather::{Call, Sweep, Walk};
+use super::gather::{Call, Shared, Sweep, Walk};
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
-use super::rows::{Cut, Rows, pile};
+use super::packed::Packed;
+use super::packed_gradient::PackedGradient;
+use super::rows::Rows;
+use super::tiles::Term;
 use super::weight_gradient::{OutputPlaces, weight_gradient};
 use rayon::prelude::*;
 
@@ -82,11 +85,56 @@ pub struct ConvPlan {
     output: Blocked,
     /// Geometry of the output's gradient.
     dout: Blocked,
-    forward: Sweep,
-    /// Sweeps of the input gradient: one for each phase of the stride.
-    backward: Vec<Sweep>,
-    /// Which packed value each term of the backward sweeps takes.
+    forward: Pass,
+    gradient: GradientPass,
+    /// Passes of the input gradient: one for each phase of the stride.
+    backward: Vec<Pass>,
+    /// Which packed value each term of the backward passes takes.
     order: Vec<u32>,
+    existing: usize,
+    /// Values of a block of the input's gradient.
+    dinput_block: usize,
+}
+
+/// A forward pass, or a phase of an input gradient.
+#[derive(Clone, Debug)]
+enum Pass {
+    Streamed(Sweep),
+    Packed(Box<Packed>),
+}
+
+/// How the gradient of the weights is made.
+#[derive(Clone, Debug)]
+enum GradientPass {
+    /// With the forward pass's lists.
+    Forward,
+    /// With lists of its own, where only the forward pass is packed.
+    Streamed(Sweep),
+    Packed(Box<PackedGradient>),
+}
+
+impl Pass {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Streamed(sweep) => sweep.rows.bytes(),
+            Self::Packed(packed) => packed.chunks.bytes(),
+        }
+    }
+
+    fn terms(&self) -> usize {
+        match self {
+            Self::Streamed(sweep) => sweep.rows.terms(),
+            Self::Packed(packed) => packed.chunks.points.len(),
+        }
+    }
+
+    /// `call.values` are in this pass's order of terms.
+    fn run(&self, isa: Isa, call: Call<'_>, blocks: usize, output: &mut [f32]) {
+        match self {
+            Self::Streamed(sweep) => sweep.run(isa, call, output),
+            Self::Packed(packed) => packed.run(isa, call, blocks, Shared::new(output)),
+        }
+    }
 }
 
 impl ConvPlan {
@@ -124,10 +172,10 @@ impl ConvPlan {
         assert_eq!(mask.len(), shape.weights(input.channels), "the mask is another layer's");
         assert!(reaches(input.halo, shape.input_halo()), "the input's halo is too small");
         let taps = taps(&shape, mask, input.channels);
-        let forward = forward_sweep(&shape, &taps, input, output);
-        let (mut sweeps, mut order) = (Vec::new(), Vec::new());
+        let (forward, gradient) = forward_passes(&shape, &taps, input, output);
+        let (mut passes, mut order) = (Vec::new(), Vec::new());
         if let Some(dinput) = dinput.filter(|_| shape.covers(size)) {
-            sweeps.push(whole_sweep(&taps, dinput, dout, &mut order));
+            passes.push(Pass::Streamed(whole_sweep(&taps, dinput, dout, &mut order)));
         } else if let Some(dinput) = dinput {
             assert!(
                 reaches(dout.halo, shape.output_halo(size)),
@@ -136,36 +184,68 @@ impl ConvPlan {
             let [rows, columns] = shape.stride;
             for phase in 0..rows * columns {
                 let phase = [phase / columns, phase % columns];
-                sweeps.push(phase_sweep(&shape, &taps, dinput, dout, phase, &mut order));
+                passes.push(phase_pass(&shape, &taps, dinput, dout, phase, &mut order));
             }
         }
-        Self { shape, input, output, dout, forward, backward: sweeps, order }
+        let dinput_block = dinput.map_or(0, |dinput| dinput.block());
+        let existing = taps.len();
+        let backward = passes;
+        Self {
+            shape,
+            input,
+            output,
+            dout,
+            forward,
+            gradient,
+            backward,
+            order,
+            existing,
+            dinput_block,
+        }
     }
 
     /// Weights that exist.
     pub fn existing(&self) -> usize {
-        self.forward.rows.terms()
+        self.existing
     }
 
     /// Bytes of the indices that the three passes read.
     pub fn index_bytes(&self) -> usize {
-        let rows = |sweep: &Sweep| match &sweep.rows {
-            Rows::Uniform { offsets, .. } => offsets.len(),
-            Rows::Ragged { starts, offsets, route } => {
-                starts.len() + offsets.len() + route.numbers()
-            }
+        let gradient = match &self.gradient {
+            GradientPass::Forward => 0,
+            GradientPass::Streamed(sweep) => sweep.rows.bytes(),
+            GradientPass::Packed(packed) => packed.bytes(),
         };
-        4 * (rows(&self.forward) + self.backward.iter().map(rows).sum::<usize>() + self.order.len())
+        let backward: usize = self.backward.iter().map(Pass::bytes).sum();
+        self.forward.bytes() + gradient + backward + 4 * self.order.len()
     }
 
-    /// Bytes of the scratch that [`ConvPlan::input_gradient`] fills.
+    /// Bytes of the scratch that the passes fill.
     pub fn scratch_bytes(&self) -> usize {
-        4 * self.order.len()
+        4 * self.order.len().max(match self.forward {
+            Pass::Packed(_) => self.existing,
+            Pass::Streamed(_) => 0,
+        })
+    }
+
+    /// Bytes that each thread needs besides, while a pass runs.
+    pub fn thread_bytes(&self) -> usize {
+        let gradient = match &self.gradient {
+            GradientPass::Packed(packed) => packed.scratch(),
+            _ => 0,
+        };
+        let passes = self.backward.iter().chain([&self.forward]).map(|pass| match pass {
+            Pass::Packed(packed) => packed.scratch(),
+            Pass::Streamed(_) => 0,
+        });
+        4 * passes.max().unwrap_or(0).max(gradient)
     }
 
     /// `output = conv(input, values) + bias`, then `max(·, 0)` if `relu`.
     ///
-    /// `values` are packed in mask order. Terms are summed in mask order, the bias first.
+    /// `values` are packed in mask order. Terms are summed in mask order, the bias first. `scratch`
+    /// keeps the values in the order of this pass between calls, so that nothing is allocated in the
+    /// steady state.
     ///
     /// # Panics
     /// If a slice does not fit the plan.
@@ -177,9 +257,26 @@ impl ConvPlan {
         input: &[f32],
         output: &mut [f32],
         relu: bool,
+        scratch: &mut Vec<f32>,
     ) {
-        assert_eq!(input.len() / self.input.block(), output.len() / self.output.block());
-        self.forward.run(isa, Call { values, bias, input, accumulate: false, relu }, output);
+        let blocks = input.len() / self.input.block();
+        assert_eq!(input.len(), blocks * self.input.block(), "the input holds whole blocks");
+        assert_eq!(output.len(), blocks * self.output.block(), "one block of output for each");
+        assert!(bias.is_none_or(|bias| bias.len() == self.shape.filters), "one bias a filter");
+        let values = match &self.forward {
+            Pass::Streamed(_) => values,
+            Pass::Packed(packed) => {
+                assert_eq!(values.len(), self.existing, "one value for each weight");
+                scratch.clear();
+                for visit in &packed.chunks.visits {
+                    scratch
+                        .extend_from_slice(&values[visit.first as usize..][..visit.terms as usize]);
+                }
+                scratch
+            }
+        };
+        let call = Call { values, bias, input, accumulate: false, relu };
+        self.forward.run(isa, call, blocks, output);
     }
 
     /// `dinput (+)= conv^T(dout, values)`. `scratch` keeps the values in the order of this pass
@@ -199,13 +296,16 @@ impl ConvPlan {
         assert!(!self.backward.is_empty(), "this plan was made without an input gradient");
         scratch.clear();
         scratch.extend(self.order.iter().map(|&k| values[k as usize]));
+        let blocks = dout.len() / self.dout.block();
+        assert_eq!(dout.len(), blocks * self.dout.block(), "the gradient holds whole blocks");
+        assert_eq!(dinput.len(), blocks * self.dinput_block, "one block of input for each");
         let mut from = 0;
-        for sweep in &self.backward {
-            let terms = sweep.rows.terms();
+        for pass in &self.backward {
+            let terms = pass.terms();
             let values = &scratch[from..from + terms];
             from += terms;
             let call = Call { values, bias: None, input: dout, accumulate, relu: false };
-            sweep.run(isa, call, dinput);
+            pass.run(isa, call, blocks, dinput);
         }
     }
 
@@ -220,7 +320,16 @@ impl ConvPlan {
             origin: self.dout.at(0, 0, 0),
             step: [self.dout.row(), LANES],
         };
-        weight_gradient(isa, &self.forward, places, dout, input, grad);
+        assert_eq!(dout.len() % places.block, 0, "the gradient holds whole blocks");
+        let blocks = dout.len() / places.block;
+        assert_eq!(input.len(), blocks * self.input.block(), "one block of input for each");
+        match (&self.gradient, &self.forward) {
+            (GradientPass::Packed(packed), _) => packed.run(isa, places, dout, input, grad),
+            (GradientPass::Streamed(sweep), _) | (GradientPass::Forward, Pass::Streamed(sweep)) => {
+                weight_gradient(isa, sweep, places, dout, input, grad);
+            }
+            (GradientPass::Forward, Pass::Packed(_)) => unreachable!("it has lists of its own"),
+        }
     }
 
     /// Adds the gradient of each filter's bias to `grad`: the sum of `dout` over samples and places.
@@ -270,24 +379,49 @@ fn taps(shape: &ConvShape, mask: &Mask, channels: usize) -> Vec<Tap> {
         .collect()
 }
 
-fn forward_sweep(shape: &ConvShape, taps: &[Tap], input: Blocked, output: Blocked) -> Sweep {
-    let [top, left] = shape.padding;
+/// The forward pass, and how the gradient of the weights is made.
+fn forward_passes(
+    shape: &ConvShape,
+    taps: &[Tap],
+    input: Blocked,
+    output: Blocked,
+) -> (Pass, GradientPass) {
     let mut lists = vec![Vec::new(); shape.filters];
-    for tap in taps {
-        let at = input.at(tap.channel, 0, 0) + tap.y * input.row() + tap.x * LANES;
-        lists[tap.filter].push((at - top * input.row() - left * LANES) as u32);
+    for (k, tap) in taps.iter().enumerate() {
+        // The padding is the part of the halo that this layer reads.
+        let point = |d: usize, k: usize| input.halo[d] - shape.padding[d] + k;
+        let point = [point(0, tap.y), point(1, tap.x)];
+        lists[tap.filter].push((Term { plane: tap.channel, point }, k as u32));
     }
     let walk = Walk {
         places: [output.height, output.width],
         input: [shape.stride[0] * input.row(), shape.stride[1] * LANES],
         output: [output.row(), LANES],
     };
-    let targets = vec![output.at(0, 0, 0) as u32; shape.filters];
-    let cut = Cut {
-        pile: pile(output.channels, walk.places[0]),
-        ..cut(input, shape.kernel, shape.stride, walk.places)
+    let origin = output.at(0, 0, 0);
+    let streamed = || {
+        let targets = vec![origin as u32; shape.filters];
+        Sweep::new(streamed(&lists, input), walk, targets, 1, output.plane())
     };
-    Sweep::new(Rows::of(lists, cut), walk, targets, 1, output.plane())
+    if walk.places == [1, 1] || shape.groups > 1 || taps.len() == shape.weights(input.channels) {
+        return (Pass::Streamed(streamed()), GradientPass::Forward);
+    }
+    let packed = Packed::new(input, &lists, &walk, shape.stride, (origin, output.plane()));
+    let gradient = PackedGradient::new(input, &lists, &walk, shape.stride);
+    let gradient = gradient.map(|gradient| GradientPass::Packed(Box::new(gradient)));
+    match (packed, gradient) {
+        (None, gradient) => (Pass::Streamed(streamed()), gradient.unwrap_or(GradientPass::Forward)),
+        (Some(packed), gradient) => {
+            let gradient = gradient.unwrap_or_else(|| GradientPass::Streamed(streamed()));
+            (Pass::Packed(Box::new(packed)), gradient)
+        }
+    }
+}
+
+/// The offsets of terms into a block of `from`.
+fn streamed(lists: &[Vec<(Term, u32)>], from: Blocked) -> Rows {
+    let offset = |&(term, _): &(Term, u32)| term.offset(from) as u32;
+    Rows::of(lists.iter().map(|list| list.iter().map(offset).collect()).collect())
 }
 
 /// The input gradient of a layer that covers its whole input: a row for each input value.
@@ -296,26 +430,25 @@ fn whole_sweep(taps: &[Tap], input: Blocked, dout: Blocked, order: &mut Vec<u32>
     let mut lists = vec![Vec::new(); input.channels * per_plane];
     for (k, tap) in taps.iter().enumerate() {
         let row = tap.channel * per_plane + tap.y * input.width + tap.x;
-        lists[row].push((dout.at(tap.filter, 0, 0) as u32, k as u32));
+        lists[row].push((Term { plane: tap.filter, point: dout.halo }, k as u32));
     }
     let targets = (0..lists.len())
         .map(|row| input.at(0, row % per_plane / input.width, row % input.width) as u32)
         .collect();
     let walk = Walk { places: [1, 1], input: [0, 0], output: [0, 0] };
-    let pile = pile(input.channels, 1) * per_plane;
-    let cut = Cut { pile, few: pile, ..cut(dout, [1, 1], [1, 1], walk.places) };
-    Sweep::new(split(lists, order, cut), walk, targets, per_plane, input.plane())
+    order.extend(lists.iter().flatten().map(|&(_, k)| k));
+    Sweep::new(streamed(&lists, dout), walk, targets, per_plane, input.plane())
 }
 
 /// The input gradient at the places `phase`, `phase + stride`, ... of both directions.
-fn phase_sweep(
+fn phase_pass(
     shape: &ConvShape,
     taps: &[Tap],
     input: Blocked,
     dout: Blocked,
     phase: [usize; 2],
     order: &mut Vec<u32>,
-) -> Sweep {
+) -> Pass {
     // The place of the output that tap `k` reads for the first place of this phase, if any.
     let source = |d: usize, k: usize| -> Option<isize> {
         let ahead = (phase[d] + shape.padding[d]) as isize - k as isize;
@@ -325,9 +458,10 @@ fn phase_sweep(
     let mut lists = vec![Vec::new(); input.channels];
     for (k, tap) in taps.iter().enumerate() {
         let (Some(y), Some(x)) = (source(0, tap.y), source(1, tap.x)) else { continue };
-        let at = dout.at(tap.filter, 0, 0) as isize;
-        let at = at + y * dout.row() as isize + x * LANES as isize;
-        lists[tap.channel].push((at as u32, k as u32));
+        // The halo is as wide as the furthest of them needs.
+        let point = |d: usize, at: isize| dout.halo[d].wrapping_add_signed(at);
+        let term = Term { plane: tap.filter, point: [point(0, y), point(1, x)] };
+        lists[tap.channel].push((term, k as u32));
     }
     let places = |d: usize, size: usize| size.saturating_sub(phase[d]).div_ceil(shape.stride[d]);
     let walk = Walk {
@@ -339,24 +473,16 @@ fn phase_sweep(
         lists.iter_mut().for_each(Vec::clear);
     }
     let first = if walk.places.contains(&0) { 0 } else { input.at(0, phase[0], phase[1]) };
-    let targets = vec![first as u32; input.channels];
-    let kernel = [0, 1].map(|d| shape.kernel[d].div_ceil(shape.stride[d]));
-    let pile = pile(input.channels, walk.places[0]);
-    let cut = Cut { pile, ..cut(dout, kernel, [1, 1], walk.places) };
-    Sweep::new(split(lists, order, cut), walk, targets, 1, input.plane())
-}
-
-/// Parts lists of (offset, value index) into rows and, appended to `order`, value indices.
-fn split(lists: Vec<Vec<(u32, u32)>>, order: &mut Vec<u32>, cut: Cut) -> Rows {
+    let whole = taps.len() == shape.weights(input.channels) || walk.places.contains(&0);
+    if !whole && shape.groups == 1 {
+        let to = (first, input.plane());
+        if let Some(packed) = Packed::new(dout, &lists, &walk, [1, 1], to) {
+            let all: Vec<u32> = lists.into_iter().flatten().map(|(_, k)| k).collect();
+            order.extend(packed.chunks.order().map(|at| all[at]));
+            return Pass::Packed(Box::new(packed));
+        }
+    }
     order.extend(lists.iter().flatten().map(|&(_, k)| k));
-    let offsets = |list: Vec<(u32, u32)>| list.into_iter().map(|(at, _)| at).collect();
-    Rows::of(lists.into_iter().map(offsets).collect(), cut)
-}
-
-/// How the lists of a sweep over `from` are cut, whose terms spread over `kernel`; all rows are one
-/// pile.
-fn cut(from: Blocked, kernel: [usize; 2], stride: [usize; 2], places: [usize; 2]) -> Cut {
-    let neighbours = places[1].clamp(1, Cut::PLACES) - 1;
-    let vectors = kernel[0] * (neighbours * stride[1] + kernel[1]);
-    Cut { plane: from.plane(), planes: from.channels, vectors, pile: usize::MAX, few: 8 }
+    let targets = vec![first as u32; input.channels];
+    Pass::Streamed(Sweep::new(streamed(&lists, dout), walk, targets, 1, input.plane()))
 }

@@ -4,9 +4,10 @@
 //!
 //! A row is an output channel (forward) or an input channel (input gradient); each weight that
 //! exists is one constant offset in the blocked layout. Accumulators stay in registers while the
-//! list of weights streams by. Terms are summed in list order.
+//! list of weights streams by. Terms are summed in list order. A layer with one place has the blocks of
+//! the batch for places.
 //!
-//! Where rows differ, the order in which lists are gone through is that of [`super::rows`].
+//! Layers with many weights for each plane they read are [`super::packed`]'s.
 //!
 //! `unsafe` is allowed here: the inner loops read and write through pointers. [`Sweep::new`] computes
 //! how far any of them reaches, and [`Sweep::run`] asserts that the slices are that long.
@@ -18,7 +19,7 @@ use rayon::prelude::*;
 
 use super::LANES;
 use super::lanes::{Isa, Lanes, Task};
-use super::rows::{Route, Rows, UNITS};
+use super::rows::{Rows, UNITS};
 
 /// The places a sweep visits.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,15 @@ impl Walk {
     fn reach(&self, step: [usize; 2]) -> usize {
         let last = |d: usize| self.places[d].saturating_sub(1) * step[d];
         last(0) + last(1) + LANES
+    }
+
+    /// The walk over `blocks` blocks of an input and an output, and how many it is done for: where a
+    /// block has one place, all blocks' places are one line.
+    pub(super) fn over(self, blocks: usize, input: usize, output: usize) -> (Self, usize) {
+        if self.places != [1, 1] {
+            return (self, blocks);
+        }
+        (Self { places: [1, blocks], input: [0, input], output: [0, output] }, 1)
     }
 }
 
@@ -97,24 +107,24 @@ impl Sweep {
         assert!(call.bias.is_none_or(|bias| bias.len() == self.rows.count()), "one bias a row");
         let block = call.input.len() / blocks;
         assert!(self.reach <= block, "the sweep reads {} of a block of {block}", self.reach);
+        let (walk, blocks) = self.walk.over(blocks, block, planes * self.plane);
+        let block = call.input.len() / blocks;
         // Units depend on shapes alone.
         let share = |all: usize, units: usize| all.div_ceil(UNITS.div_ceil(units).min(all));
-        let (piles, deep) = match &self.rows {
-            Rows::Uniform { .. } => {
-                let deep = share(planes, blocks).next_multiple_of(12) * self.rows_per_plane;
-                (self.rows.count().div_ceil(deep), deep)
-            }
-            Rows::Ragged { route, .. } => (route.piles(), 0),
-        };
-        let lines = share(self.walk.places[0], blocks * piles);
-        let bands = self.walk.places[0].div_ceil(lines);
-        let to = Shared(output.as_mut_ptr());
+        let deep = match &self.rows {
+            Rows::Uniform { .. } => share(planes, blocks).next_multiple_of(12),
+            Rows::Ragged { .. } => share(planes, blocks * walk.places[0]),
+        } * self.rows_per_plane;
+        let piles = self.rows.count().div_ceil(deep);
+        let lines = share(walk.places[0], blocks * piles);
+        let bands = walk.places[0].div_ceil(lines);
+        let (to, step) = (Shared(output.as_mut_ptr()), planes * self.plane);
         (0..blocks * bands * piles).into_par_iter().for_each(|unit| {
             let (b, band, pile) = (unit / piles / bands, unit / piles % bands, unit % piles);
-            let p = band * lines..((band + 1) * lines).min(self.walk.places[0]);
+            let p = band * lines..((band + 1) * lines).min(walk.places[0]);
             let input = &call.input[b * block..][..block];
-            let base = b * planes * self.plane;
-            isa.run(Unit { sweep: self, call, input, to, base, p, pile, deep });
+            let rows = pile * deep..((pile + 1) * deep).min(self.rows.count());
+            isa.run(Unit { sweep: self, call, input, to, base: b * step, walk, p, rows });
         });
     }
 }
@@ -136,13 +146,31 @@ pub(super) struct Call<'a> {
 
 /// The output, of which each unit writes places that no other unit touches.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(super) struct Shared(*mut f32);
+
+impl Shared {
+    pub(super) fn new(output: &mut [f32]) -> Self {
+        Self(output.as_mut_ptr())
+    }
+
+    /// Value `at` of the output.
+    ///
+    /// # Safety
+    /// It must lie in the output, and what is written from there on must belong to the caller.
+    pub(super) unsafe fn at(self, at: usize) -> *mut f32 {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.0.add(at) }
+    }
+}
 
 // SAFETY: units differ in block, plane or line of places, and `Sweep::new` holds that these lie
 // apart; the output is borrowed mutably for as long as units run.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
+
+/// Rows that go along a line of places together.
+const FEW: usize = 8;
 
 /// Some lines of places of some rows of one block.
 struct Unit<'a> {
@@ -152,11 +180,9 @@ struct Unit<'a> {
     to: Shared,
     /// Where the block begins in the output.
     base: usize,
+    walk: Walk,
     p: Range<usize>,
-    /// Which pile of rows.
-    pile: usize,
-    /// Rows of a pile, where lists are equal.
-    deep: usize,
+    rows: Range<usize>,
 }
 
 impl Task for Unit<'_> {
@@ -166,92 +192,75 @@ impl Task for Unit<'_> {
     fn run<L: Lanes>(self) {
         match &self.sweep.rows {
             Rows::Uniform { .. } => self.dense::<L>(),
-            Rows::Ragged { offsets, route, .. } if L::WIDE => self.sparse::<L, 8>(offsets, route),
-            Rows::Ragged { offsets, route, .. } => self.sparse::<L, 4>(offsets, route),
-        }
-    }
-}
-
-impl Unit<'_> {
-    /// Rows with lists of their own, part after part: each list at a run of places, `T` at once.
-    #[inline(always)]
-    fn sparse<L: Lanes, const T: usize>(&self, offsets: &[u32], route: &Route) {
-        let width = self.sweep.walk.places[1];
-        for q in (0..width).step_by(route.run) {
-            let run = q..q.saturating_add(route.run).min(width);
-            for p in self.p.clone() {
-                for part in 0..route.parts {
-                    let relu = self.call.relu && part + 1 == route.parts;
-                    for visit in route.visits(self.pile, part) {
-                        let start = visit.start as usize;
-                        let list = (&offsets[start..][..visit.terms as usize], start);
-                        let row = visit.row as usize;
-                        self.run_of::<L, 1, T>(row, list, p, run.clone(), part > 0, relu);
+            Rows::Ragged { .. } => {
+                // A few rows go along a line of places before the next: what they read of it stays in
+                // the second cache, beside what they write.
+                for first in self.rows.clone().step_by(FEW) {
+                    for p in self.p.clone() {
+                        for row in first..(first + FEW).min(self.rows.end) {
+                            if L::WIDE {
+                                self.lines::<L, 1, 8>(row, p..p + 1);
+                            } else {
+                                self.lines::<L, 1, 4>(row, p..p + 1);
+                            }
+                        }
                     }
                 }
             }
         }
     }
+}
 
+impl Unit<'_> {
     /// Rows of one common list: more rows at fewer places, because the list is read once for all.
     #[inline(always)]
     fn dense<L: Lanes>(&self) {
-        let mut row = self.pile * self.deep;
-        let end = (row + self.deep).min(self.sweep.rows.count());
-        let narrow = self.sweep.walk.places[1] < 4;
+        let Range { start: mut row, end } = self.rows;
+        let narrow = self.walk.places[1] < 4;
         while row < end {
             let left = end - row;
             row += match (L::WIDE, narrow) {
-                (true, false) if left >= 4 => self.lines::<L, 4, 4>(row),
-                (true, true) if left >= 8 => self.lines::<L, 8, 2>(row),
-                (true, _) => self.lines::<L, 1, 8>(row),
-                (false, _) if left >= 6 => self.lines::<L, 6, 1>(row),
-                (false, _) if left >= 4 => self.lines::<L, 4, 1>(row),
-                (false, _) if left >= 2 => self.lines::<L, 2, 2>(row),
-                (false, _) => self.lines::<L, 1, 4>(row),
+                (true, false) if left >= 4 => self.lines::<L, 4, 4>(row, self.p.clone()),
+                (true, true) if left >= 8 => self.lines::<L, 8, 2>(row, self.p.clone()),
+                (true, _) => self.lines::<L, 1, 8>(row, self.p.clone()),
+                (false, _) if left >= 6 => self.lines::<L, 6, 1>(row, self.p.clone()),
+                (false, _) if left >= 4 => self.lines::<L, 4, 1>(row, self.p.clone()),
+                (false, _) if left >= 2 => self.lines::<L, 2, 2>(row, self.p.clone()),
+                (false, _) => self.lines::<L, 1, 4>(row, self.p.clone()),
             };
         }
     }
 
-    /// All places of `R` rows of a common list, `T` at a time. Returns `R`.
+    /// All places of some lines, of `R` rows of a common list, `T` at a time, then what is left of each line in
+    /// smaller tiles. Returns `R`.
     #[inline(always)]
-    fn lines<L: Lanes, const R: usize, const T: usize>(&self, row: usize) -> usize {
-        let list = self.sweep.rows.list(row);
-        for p in self.p.clone() {
-            let run = 0..self.sweep.walk.places[1];
-            self.run_of::<L, R, T>(row, list, p, run, false, self.call.relu);
-        }
-        R
-    }
-
-    /// `R` rows at a run of places, `T` at a time, then what is left in smaller tiles.
-    #[inline(always)]
-    fn run_of<L: Lanes, const R: usize, const T: usize>(
+    fn lines<L: Lanes, const R: usize, const T: usize>(
         &self,
         row: usize,
-        list: (&[u32], usize),
-        p: usize,
-        run: Range<usize>,
-        resume: bool,
-        relu: bool,
-    ) {
-        let Range { start: mut q, end } = run;
-        while q + T <= end {
-            self.tile::<L, R, T>(row, list, [p, q], resume, relu);
-            q += T;
+        lines: Range<usize>,
+    ) -> usize {
+        let list = self.sweep.rows.list(row);
+        let end = self.walk.places[1];
+        for p in lines {
+            let mut q = 0;
+            while q + T <= end {
+                self.tile::<L, R, T>(row, list, [p, q]);
+                q += T;
+            }
+            if T > 4 && q + 4 <= end {
+                self.tile::<L, R, 4>(row, list, [p, q]);
+                q += 4;
+            }
+            if T > 2 && q + 2 <= end {
+                self.tile::<L, R, 2>(row, list, [p, q]);
+                q += 2;
+            }
+            while q < end {
+                self.tile::<L, R, 1>(row, list, [p, q]);
+                q += 1;
+            }
         }
-        if T > 4 && q + 4 <= end {
-            self.tile::<L, R, 4>(row, list, [p, q], resume, relu);
-            q += 4;
-        }
-        if T > 2 && q + 2 <= end {
-            self.tile::<L, R, 2>(row, list, [p, q], resume, relu);
-            q += 2;
-        }
-        while q < end {
-            self.tile::<L, R, 1>(row, list, [p, q], resume, relu);
-            q += 1;
-        }
+        R
     }
 
     /// `R` rows at `T` neighbouring places: adds the terms of a list whose values begin at `from`
@@ -262,10 +271,8 @@ impl Unit<'_> {
         row: usize,
         (offsets, from): (&[u32], usize),
         [p, q]: [usize; 2],
-        resume: bool,
-        relu: bool,
     ) {
-        let Sweep { walk, targets, .. } = self.sweep;
+        let Self { walk, sweep: Sweep { targets, .. }, .. } = self;
         let terms = offsets.len();
         let to: [*mut f32; R] = std::array::from_fn(|r| {
             let target = targets[row + r] as usize;
@@ -277,7 +284,7 @@ impl Unit<'_> {
             let bias = self.call.bias.map_or(0.0, |bias| bias[row + r]);
             [L::splat(bias); T]
         });
-        if resume || self.call.accumulate {
+        if self.call.accumulate {
             for (to, sums) in to.iter().zip(&mut sums) {
                 for (t, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: these places are the unit's own, and lie in the output, as said above.
@@ -305,7 +312,8 @@ impl Unit<'_> {
             for (t, sum) in sums.into_iter().enumerate() {
                 // SAFETY: as where the sums began.
                 unsafe {
-                    L::store(to.add(t * walk.output[1]), if relu { L::relu(sum) } else { sum });
+                    let sum = if self.call.relu { L::relu(sum) } else { sum };
+                    L::store(to.add(t * walk.output[1]), sum);
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Case {
         let mut y = vec![0.0; blocks * output.block()];
         let mut dx = vec![0.0; blocks * dinput.block()];
         let mut dw = vec![0.0; self.values.len()];
-        plan.forward(isa, &self.values, None, &x, &mut y, false);
+        plan.forward(isa, &self.values, None, &x, &mut y, false, &mut Vec::new());
         plan.input_gradient(isa, &self.values, &dy, &mut dx, false, &mut Vec::new());
         plan.weight_gradient(isa, &dy, &x, &mut dw);
         [samples(&y, output, self.samples), samples(&dx, dinput, self.samples), dw]
@@ -108,7 +108,7 @@ fn samples(values: &[f32], places: Blocked, samples: usize) -> Vec<f32> {
     (0..len).map(|i| values[at(places, i)]).collect()
 }
 
-/// Tolerance: `2e-6` of the largest value, for each term's rounding stays below `6e-8` of its size.
+/// Tolerance: `5e-6` of the largest value, in sums of up to four thousand terms: each's rounding stays below `6e-8` of its size.
 fn compare(case: &Case) {
     let expected = case.formula();
     for isa in Isa::available() {
@@ -117,7 +117,7 @@ fn compare(case: &Case) {
             let most = expected.iter().fold(0.0f64, |most, v| most.max(v.abs())).max(1.0);
             for (i, (x, y)) in found.iter().zip(expected).enumerate() {
                 let apart = (f64::from(*x) - y).abs();
-                assert!(apart <= 2e-6 * most, "{isa:?} {:?}: {pass}[{i}]: {x} {y}", case.shape);
+                assert!(apart <= 5e-6 * most, "{isa:?} {:?}: {pass}[{i}]: {x} {y}", case.shape);
             }
         }
     }
@@ -141,9 +141,14 @@ fn convolutions_are_what_their_formula_says() {
 }
 
 #[test]
-fn lists_cut_into_parts_give_what_the_formula_says() {
-    // 160 channels of 3x3 at 18 places read more than half of a second cache.
+fn packed_tiles_give_what_the_formula_says() {
+    // Many channels, so that packing pays: lists of several chunks; planes that no tile divides, in
+    // more tiles than are packed together.
     for stride in [1, 2] {
         compare(&Case::new(conv(20, 3, stride), [160, 3, 18], 17, 0.2));
+        compare(&Case::new(conv(70, 3, stride), [66, 5, 37], 17, 0.1));
     }
+    compare(&Case::new(conv(70, 1, 2), [66, 5, 7], 3, 0.9));
+    // Enough rows and weights that units share them out.
+    compare(&Case::new(conv(520, 3, 1), [16, 3, 3], 17, 0.9));
 }

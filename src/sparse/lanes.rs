@@ -12,11 +12,14 @@
 use std::fmt;
 
 use super::LANES;
+use super::strip::{self, Strip};
 
 /// Sixteen `f32` in registers.
 pub(super) trait Lanes: Copy {
     /// The registers.
     type V: Copy;
+    /// The vector of packed tiles.
+    type Strip: Strip;
     /// Whether 32 vector registers of 16 lanes are there, which decides the size of tiles.
     const WIDE: bool;
     /// `value` in every lane.
@@ -87,6 +90,7 @@ pub(super) struct Portable;
 
 impl Lanes for Portable {
     type V = [f32; LANES];
+    type Strip = strip::Portable;
     const WIDE: bool = false;
     #[inline(always)]
     fn splat(value: f32) -> Self::V {
@@ -143,7 +147,7 @@ impl Lanes for Portable {
 pub(super) mod x86 {
     //! The two x86-64 forms. Every method is inlined into a function compiled for its instruction
     //! set (`run_avx2`, `run_avx512` below), which [`super::Isa`] calls only where it is there.
-    use super::Lanes;
+    use super::{Lanes, strip};
     use std::arch::x86_64::*;
 
     /// AVX2 with fused multiply-add: two vectors of eight.
@@ -152,6 +156,7 @@ pub(super) mod x86 {
 
     impl Lanes for Avx2 {
         type V = [__m256; 2];
+        type Strip = strip::x86::Avx2;
         const WIDE: bool = false;
         #[inline(always)]
         fn splat(value: f32) -> Self::V {
@@ -230,6 +235,7 @@ pub(super) mod x86 {
 
     impl Lanes for Avx512 {
         type V = __m512;
+        type Strip = strip::x86::Avx512;
         const WIDE: bool = true;
         #[inline(always)]
         fn splat(value: f32) -> Self::V {
@@ -288,7 +294,7 @@ pub(super) mod x86 {
 pub(super) mod arm {
     //! NEON. Every method is inlined into a function compiled for it (`run_neon` below), which
     //! [`super::Isa`] calls only where it is there.
-    use super::Lanes;
+    use super::{Lanes, strip};
     use std::arch::aarch64::*;
 
     /// Four vectors of four.
@@ -307,6 +313,7 @@ pub(super) mod arm {
 
     impl Lanes for Neon {
         type V = [float32x4_t; 4];
+        type Strip = strip::arm::Neon;
         const WIDE: bool = false;
         #[inline(always)]
         fn splat(value: f32) -> Self::V {

@@ -28,10 +28,14 @@ mod lanes_tests;
 mod loss;
 mod mask;
 mod norm;
+mod packed;
+mod packed_gradient;
 mod pointwise;
 mod pool;
 mod rows;
 mod shortcut;
+mod strip;
+mod tiles;
 mod update;
 mod weight_gradient;
 

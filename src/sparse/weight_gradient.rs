@@ -16,7 +16,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::LANES;
-use super::gather::Sweep;
+use super::gather::{Sweep, Walk};
 use super::lanes::{Isa, Lanes, Task};
 use super::rows::{Rows, UNITS};
 
@@ -31,6 +31,13 @@ pub(super) struct OutputPlaces {
     pub origin: usize,
     /// Values between places, along rows and columns.
     pub step: [usize; 2],
+}
+
+impl OutputPlaces {
+    /// Those of all blocks, where a block has one place.
+    fn over(self) -> Self {
+        Self { step: [0, self.block], ..self }
+    }
 }
 
 /// Adds the gradient of each of the sweep's values to `grad`.
@@ -55,7 +62,9 @@ pub(super) fn weight_gradient(
     let last = |d: usize| (sweep.walk.places[d] - 1) * places.step[d];
     let furthest = (rows - 1) * places.plane + places.origin + last(0) + last(1) + LANES;
     assert!(furthest <= places.block, "the output gradient's rows reach beyond a block");
-    let work = Work { sweep, places, dout, input, blocks };
+    let (walk, over) = sweep.walk.over(blocks, input.len() / blocks, 0);
+    let places = if over == blocks { places } else { places.over() };
+    let work = Work { sweep, walk, places, dout, input, blocks: over };
     match sweep.rows {
         Rows::Uniform { .. } => work.dense(isa, grad),
         Rows::Ragged { .. } => work.sparse(isa, grad),
@@ -72,6 +81,7 @@ const PRIVATE: usize = 1 << 16;
 #[derive(Clone, Copy)]
 struct Work<'a> {
     sweep: &'a Sweep,
+    walk: Walk,
     places: OutputPlaces,
     dout: &'a [f32],
     input: &'a [f32],
@@ -83,7 +93,7 @@ impl Work<'_> {
     fn dense(self, isa: Isa, grad: &mut [f32]) {
         let units: Vec<_> = self.deal(8, grad).collect();
         let bands = 0..self.blocks;
-        let lines = self.sweep.walk.places[0];
+        let lines = self.walk.places[0];
         units.into_par_iter().for_each(|(rows, grad)| {
             isa.run(Unit { work: self, rows, bands: bands.clone(), lines, grad });
         });
@@ -91,7 +101,7 @@ impl Work<'_> {
 
     /// Units of bands and rows: bands first, because all rows share what they read of a band.
     fn sparse(self, isa: Isa, grad: &mut [f32]) {
-        let [height, width] = self.sweep.walk.places;
+        let [height, width] = self.walk.places;
         let lines = BAND.div_ceil(width).min(height);
         let bands = self.blocks * height.div_ceil(lines);
         let most = if grad.len() <= PRIVATE { UNITS } else { 1 };
@@ -225,17 +235,17 @@ impl Unit<'_> {
         k: usize,
         bands: &Range<usize>,
     ) {
-        let Work { sweep: Sweep { rows, walk, .. }, places, dout, input, blocks } = self.work;
+        let Work { sweep: Sweep { rows, .. }, walk, places, dout, input, blocks } = self.work;
         let (list, from) = rows.list(row);
         let (terms, base) = (list.len(), rows.list(self.rows.start).1);
         let offsets: [usize; K] = std::array::from_fn(|i| list[k + i] as usize);
-        let block = input.len() / blocks;
+        let (block, dout_block) = (input.len() / blocks, dout.len() / blocks);
         let per_block = walk.places[0].div_ceil(self.lines);
         let mut sums: [[L::V; K]; R] = [[L::splat(0.0); K]; R];
         for band in bands.clone() {
             let (b, first) = (band / per_block, band % per_block * self.lines);
             let input = input[b * block..][..block].as_ptr();
-            let dout = dout[b * places.block..][..places.block].as_ptr();
+            let dout = dout[b * dout_block..][..dout_block].as_ptr();
             for p in first..(first + self.lines).min(walk.places[0]) {
                 for q in 0..walk.places[1] {
                     let x = p * walk.input[0] + q * walk.input[1];
