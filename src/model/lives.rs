@@ -3,6 +3,7 @@
 //! Time 0 loads the input, time `1 + s` runs step `s`, `S + 1` the loss, `2 * S + 1 - s` step `s`
 //! backward. Knows neither masks nor batch.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::describe::Op;
@@ -203,15 +204,28 @@ impl Draft<'_> {
     }
 }
 
-/// Gives each life a start in the arena, the largest first, at the lowest place that is free for
-/// as long as it lives. Returns starts and the arena's size.
+/// Gives each life a start in the arena. Returns starts and the arena's size: the smallest that one
+/// of a few orders gives, for none is the best with every network.
 pub(super) fn give_out(lives: &[Life], sizes: &[usize]) -> (Vec<usize>, usize) {
-    let mut order: Vec<usize> = (0..lives.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(sizes[i]), i));
+    let span = |i: usize| lives[i].to - lives[i].from;
+    let keys: [&dyn Fn(usize) -> (usize, usize); 4] =
+        [&|i| (sizes[i], 0), &|i| (sizes[i], span(i)), &|i| (span(i), sizes[i]), &|i| {
+            (span(i).saturating_mul(sizes[i]), 0)
+        }];
+    let given = keys.map(|key| {
+        let mut order: Vec<usize> = (0..lives.len()).collect();
+        order.sort_by_key(|&i| (Reverse(key(i)), i));
+        give_out_by(&order, lives, sizes)
+    });
+    given.into_iter().min_by_key(|(_, end)| *end).unwrap_or_default()
+}
+
+/// Gives each life, in `order`, the lowest place that is free for as long as it lives.
+fn give_out_by(order: &[usize], lives: &[Life], sizes: &[usize]) -> (Vec<usize>, usize) {
     let mut starts = vec![0; lives.len()];
     let mut placed: Vec<usize> = Vec::new();
     let mut end = 0;
-    for i in order {
+    for &i in order {
         let mut taken: Vec<Range<usize>> = placed
             .iter()
             .filter(|&&j| lives[j].from <= lives[i].to && lives[i].from <= lives[j].to)
