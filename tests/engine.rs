@@ -433,8 +433,10 @@ fn additions_of_batch_norms_agree_with_candles_autograd() {
     assert_recomputed(&sums);
 }
 
-/// Holds a recomputing engine against one that keeps all: the same bytes, in less memory.
-fn assert_recomputed(description: &Arc<Description>) {
+/// Holds a recomputing engine against one that keeps all: the same bytes. Returns the largest share
+/// of its arena that it takes.
+fn assert_recomputed(description: &Arc<Description>) -> f64 {
+    let mut largest = 0.0f64;
     for mode in [Mode::Train, Mode::Frozen] {
         let run = |plan: fn(&Network, usize, Mode) -> Plan| {
             let mut network = Network::new(description.clone(), 3);
@@ -449,14 +451,16 @@ fn assert_recomputed(description: &Arc<Description>) {
         let (kept, again) = (run(Plan::new), run(Plan::recomputing));
         let name = &description.name;
         assert!((kept.1, kept.2) == (again.1, again.2), "{name}, {mode:?}: other bytes");
-        assert!(again.0 < kept.0, "{name}, {mode:?}: {} bytes, not below {}", again.0, kept.0);
+        largest = largest.max(again.0 as f64 / kept.0 as f64);
     }
+    largest
 }
 
 #[test]
 fn recomputation_changes_no_byte_and_takes_less_memory() {
     for name in ["cnn16", "resnet20", "kws-cnn", "kws-dscnn"] {
-        assert_recomputed(&described(name, 10));
+        let share = assert_recomputed(&described(name, 10));
+        assert!(share < 0.9, "{name} takes {share} of the arena");
     }
 }
 

@@ -135,7 +135,8 @@ impl Plan {
 
     /// As [`Plan::new`], but what a batch norm without an addition gives is dropped after its last
     /// reader, and computed again for the backward pass from the norm's input, which is kept anyway:
-    /// less memory, one more pass over each such tensor, and the same bytes.
+    /// less memory with all networks that have usual layers, one more pass over each such tensor, and
+    /// the same bytes.
     ///
     /// # Panics
     /// If `batch` is 0.
