@@ -20,12 +20,12 @@ fn joined<const N: usize>(places: [Blocked; N]) -> [Blocked; N] {
 }
 
 #[inline(always)]
-fn row<'a>(plane: &'a [f32], places: Blocked, row: usize) -> &'a [[f32; LANES]] {
+fn row(plane: &[f32], places: Blocked, row: usize) -> &[[f32; LANES]] {
     plane[places.interior(row)].as_chunks::<LANES>().0
 }
 
 #[inline(always)]
-fn row_mut<'a>(plane: &'a mut [f32], places: Blocked, row: usize) -> &'a mut [[f32; LANES]] {
+fn row_mut(plane: &mut [f32], places: Blocked, row: usize) -> &mut [[f32; LANES]] {
     plane[places.interior(row)].as_chunks_mut::<LANES>().0
 }
 
