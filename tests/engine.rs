@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use pytorch::{DECAY, GAMMA, MOMENTUM, RATE, STEPS, Tiny, assert_gradients, assert_near, largest};
 use unlearn::base::rng::Stream;
-use unlearn::model::{Description, Engine, Mode, Network, ParamKind, Reference, builtin};
+use unlearn::model::{Description, Engine, Mode, Network, ParamKind, Plan, Reference, builtin};
 use unlearn::sparse::{Blocked, ConvPlan, ConvShape, Isa, L1, Mask, Step, update};
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -381,6 +381,87 @@ fn a_batch_norm_on_the_sample_agrees_with_candles_autograd() {
     let twice = Arc::new(Description::parse(text, "twice.toml", 5).unwrap());
     compare(&twice, 6, true, Mode::Train, Isa::best());
     compare(&twice, 18, false, Mode::Frozen, Isa::best());
+}
+
+/// Additions with a batch norm above or below the other input, with two, with one that reads the
+/// other input, behind rectifiers and bare; and addends that others read before and after.
+#[test]
+fn additions_of_batch_norms_agree_with_candles_autograd() {
+    let op = |name: &str, kind: &str, from: &str| {
+        let (kind, more) = match kind {
+            "conv" => ("conv", "filters = 4\nkernel = 3\npadding = 1\n"),
+            "fc" => ("linear", "outputs = \"classes\"\n"),
+            kind => (kind, ""),
+        };
+        let from = from.replace(' ', "\", \"");
+        format!("[[op]]\nname = \"{name}\"\nkind = \"{kind}\"\nfrom = [\"{from}\"]\n{more}")
+    };
+    let ops = [
+        ("c1", "conv", "input"),
+        ("n1", "batch-norm", "c1"),
+        ("s1", "add", "n1 c1"),
+        ("r1", "relu", "s1"),
+        ("c2", "conv", "r1"),
+        ("n2", "batch-norm", "c2"),
+        ("c3", "conv", "r1"),
+        ("s2", "add", "n2 c3"),
+        ("r2", "relu", "s2"),
+        ("c4", "conv", "r2"),
+        ("n4", "batch-norm", "c4"),
+        ("s3", "add", "n4 r2"),
+        ("c5", "conv", "r2"),
+        ("n5", "batch-norm", "c5"),
+        ("n6", "batch-norm", "s3"),
+        ("s4", "add", "n5 n6"),
+        ("r4", "relu", "s4"),
+        ("n7", "batch-norm", "r4"),
+        ("r7", "relu", "n7"),
+        ("n8", "batch-norm", "r7"),
+        ("s5", "add", "r7 n8"),
+        ("r5", "relu", "r7"),
+        ("s6", "add", "s5 r5"),
+        ("fc", "fc", "s6"),
+    ];
+    let text = "name = \"sums\"\nsummary = \"sums\"\n[input]\nshape = [3, 6, 5]\n\
+         mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n";
+    let ops: String = ops.iter().map(|(name, kind, from)| op(name, kind, from)).collect();
+    let sums = Arc::new(Description::parse(&format!("{text}{ops}"), "sums.toml", 5).unwrap());
+    for isa in Isa::available() {
+        compare(&sums, 18, true, Mode::Train, isa);
+        compare(&sums, 33, false, Mode::Frozen, isa);
+    }
+    assert_recomputed(&sums);
+}
+
+/// Holds a recomputing engine against one that keeps all: the same bytes. Returns the largest share
+/// of its arena that it takes.
+fn assert_recomputed(description: &Arc<Description>) -> f64 {
+    let mut largest = 0.0f64;
+    for mode in [Mode::Train, Mode::Frozen] {
+        let run = |plan: fn(&Network, usize, Mode) -> Plan| {
+            let mut network = Network::new(description.clone(), 3);
+            thin(&mut network, 5);
+            let plan = plan(&network, 40, mode);
+            let bytes = plan.arena_bytes();
+            let mut engine = Engine::of(plan, Isa::best());
+            Batch::made(description, 40, 1).run(&mut network, &mut engine);
+            let found = Batch::made(description, 37, 2).run(&mut network, &mut engine);
+            (bytes, found, network.digest())
+        };
+        let (kept, again) = (run(Plan::new), run(Plan::recomputing));
+        let name = &description.name;
+        assert!((kept.1, kept.2) == (again.1, again.2), "{name}, {mode:?}: other bytes");
+        largest = largest.max(again.0 as f64 / kept.0 as f64);
+    }
+    largest
+}
+
+#[test]
+fn recomputation_changes_no_byte_and_takes_less_memory() {
+    for name in ["cnn16", "resnet20", "kws-cnn", "kws-dscnn"] {
+        let share = assert_recomputed(&described(name, 10));
+        assert!(share < 0.9, "{name} takes {share} of the arena");
+    }
 }
 
 /// Sizes whose product wraps would let a kernel read where nothing is.

@@ -27,7 +27,7 @@ fn bytes(value: &Value) -> u64 {
 fn gradient(network: &Network, recipe: &Recipe, micro_batch: Option<usize>) -> Vec<f32> {
     let (data, mut network) = (few().train, network.clone());
     let before = network.values.clone();
-    let compute = Compute { isa: Isa::best(), micro_batch };
+    let compute = Compute { micro_batch, ..Isa::best().into() };
     let batch = 100;
     let mut stepper = Stepper::new(&network, batch, recipe, None, compute);
     let labels = &data.labels[..batch];
@@ -65,7 +65,7 @@ fn a_run_in_pieces_gives_the_same_bytes_for_any_number_of_threads() {
         pool.install(|| {
             let mut state = State::new(cnn16(1));
             let recipe = Recipe { epochs: 1, batch: 64, ..Recipe::default() };
-            let compute = Compute { isa: Isa::best(), micro_batch: Some(32) };
+            let compute = Compute { micro_batch: Some(32), ..Isa::best().into() };
             run(&mut state, &data.train, &recipe, None, compute, &mut Quiet).unwrap();
             state.network
         })
@@ -74,7 +74,7 @@ fn a_run_in_pieces_gives_the_same_bytes_for_any_number_of_threads() {
     assert_eq!(network.digest(), trained(3).digest());
     let all: Vec<usize> = (0..data.test.len()).collect();
     let scores = |micro_batch| {
-        let compute = Compute { isa: Isa::best(), micro_batch };
+        let compute = Compute { micro_batch, ..Isa::best().into() };
         score(&network, &data.test, &all, compute).unwrap()
     };
     assert_eq!(scores(None), scores(Some(16)), "answers depend on the piece");
@@ -104,6 +104,31 @@ fn a_dry_run_tells_and_does_nothing() {
     }
 }
 
+/// A limit a byte too low for `words` in whole batches, even where activations are computed again.
+fn below_recomputation(home: &Path, words: &str) -> u64 {
+    let whole = json(home, &format!("{words} --dry-run"));
+    let limit = bytes(&whole["peak_bytes"]) - 1;
+    let told = json(home, &format!("{words} --dry-run --memory {limit}"));
+    assert_eq!((&told["micro_batch"], &told["recompute"]), (&Value::Null, &Value::Bool(true)));
+    let note = told["warnings"][0].as_str().unwrap();
+    assert!(note.contains("computed again") && note.contains(" MB instead of "), "{note}");
+    let activations = |told: &Value| bytes(&told["learning"]["activations"]);
+    assert!(activations(&told) < activations(&whole), "{told}");
+    bytes(&told["peak_bytes"]) - 1
+}
+
+#[test]
+fn a_limit_that_recomputation_keeps_changes_no_byte_of_the_model() {
+    let home = folder();
+    let words = "train --model cnn16 --data made --epochs 2 --batch 256";
+    done(home.path(), &format!("{words} --out kept.esm"));
+    let limit = below_recomputation(home.path(), &format!("{words} --out again.esm")) + 1;
+    let trained = json(home.path(), &format!("{words} --out again.esm --memory {limit}"));
+    assert!(trained["warnings"][0].as_str().unwrap().contains("computed again"), "{trained}");
+    let [kept, again] = ["kept.esm", "again.esm"].map(|name| fs::read(home.path().join(name)));
+    assert!(kept.unwrap() == again.unwrap(), "recomputation changed the model");
+}
+
 #[test]
 fn a_limit_is_kept_by_pieces_that_the_plan_names() {
     let home = folder();
@@ -112,7 +137,8 @@ fn a_limit_is_kept_by_pieces_that_the_plan_names() {
     let peak = bytes(&whole["peak_bytes"]);
     let told = json(home.path(), &format!("{words} --out w.esm --dry-run --memory {peak}"));
     assert_eq!(told["micro_batch"], Value::Null, "what fits goes whole");
-    let limit = peak - 1;
+    assert_eq!(told["recompute"], false, "what fits is kept");
+    let limit = below_recomputation(home.path(), &format!("{words} --out w.esm"));
     let told = json(home.path(), &format!("{words} --out w.esm --dry-run --memory {limit}"));
     assert_eq!(told["micro_batch"], 128, "the largest even pieces that fit: {told}");
     assert!(bytes(&told["peak_bytes"]) <= limit);
@@ -132,7 +158,7 @@ fn a_resumed_run_keeps_the_pieces_of_its_checkpoint() {
     let home = TempDir::new().unwrap();
     let home = home.path();
     let words = "train --model cnn16 --data made --epochs 6 --batch 256 --out r.esm";
-    let limit = bytes(&json(home, &format!("{words} --dry-run"))["peak_bytes"]) - 1;
+    let limit = below_recomputation(home, words);
     done(home, &format!("{words} --memory {limit}"));
     let whole = fs::read(home.join("r.esm")).unwrap();
     for name in ["r.esm", "r.rewind.esm"] {
@@ -239,6 +265,17 @@ fn no_training_takes_more_memory_than_was_planned() {
             assert!(batch < most || !loose, "{words}: planned {planned}, measured {measured}");
         }
     }
+}
+
+#[test]
+fn recomputation_takes_the_memory_that_was_planned() {
+    if !linux() {
+        return;
+    }
+    let home = pictures(32, 128, 20);
+    let words = "train --model resnet20 --data . --epochs 1 --batch 128 --threads 2 --out m.esm";
+    let limit = below_recomputation(home.path(), words) + 1;
+    held(home.path(), &format!("{words} --memory {limit}"));
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn learn(network: Network, data: &Splits, epochs: usize) -> Network {
 fn a_class_of_fashion_mnist_is_learnt_pruned_kept_and_forgotten() {
     let Some(data) = real("fashion-mnist", 6000, 1000) else { return };
     let description = Description::parse(builtin("cnn28").unwrap(), "cnn28", 10).unwrap();
-    let dense = learn(Network::new(Arc::new(description), 1), &data, 2);
+    let dense = learn(Network::new(Arc::new(description), 2), &data, 2);
     let masks = masks(&dense, 0.9, Allocation::Global, Criterion::Magnitude, 1).unwrap();
     let mut sparse = dense;
     sparse.set_masks(masks);
@@ -55,7 +55,7 @@ fn a_class_of_fashion_mnist_is_learnt_pruned_kept_and_forgotten() {
     let method = Method::L1Sparse(L1Sparse { tuning, ..L1Sparse::default() });
     let retain = data.train.subset(&sets.retain);
     let augment = Augment::default();
-    let outcome = forget(&method, &sparse, None, &retain, augment, 1, isa, &mut Quiet).unwrap();
+    let outcome = forget(&method, &sparse, None, &retain, augment, 2, isa, &mut Quiet).unwrap();
 
     // What is measured is what lies in the file, in half precision.
     let folder = tempfile::tempdir().unwrap();

@@ -187,7 +187,7 @@ const PIECE: &str = " micro-batch=";
 /// The plan's device, instruction set and, where batches go in pieces, their piece, as files and
 /// results name them.
 pub(super) fn plan(compute: impl Into<Compute>) -> String {
-    let Compute { isa, micro_batch } = compute.into();
+    let Compute { isa, micro_batch, .. } = compute.into();
     let piece = micro_batch.map_or(String::new(), |piece| format!("{PIECE}{piece}"));
     format!("cpu/{}{piece}", isa.name())
 }
@@ -199,7 +199,7 @@ pub(super) fn planned(facts: &Facts) -> Option<Compute> {
         Some((isa, piece)) => (isa, Some(piece.parse().ok().filter(|&piece| piece > 0)?)),
         None => (plan, None),
     };
-    Some(Compute { isa: Isa::named(isa)?, micro_batch })
+    Some(Compute { micro_batch, ..Isa::named(isa)?.into() })
 }
 
 /// The recipe that a file states.
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_plan_is_read_as_it_was_written() {
         for micro_batch in [None, Some(48)] {
-            let compute = Compute { isa: Isa::best(), micro_batch };
+            let compute = Compute { micro_batch, ..Isa::best().into() };
             let facts = Facts::new(Provenance::Undeclared).with("plan", plan(compute));
             assert_eq!(planned(&facts), Some(compute));
         }

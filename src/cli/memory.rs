@@ -10,7 +10,7 @@ use crate::base::units::Bytes;
 use crate::data::{Dataset, Splits};
 use crate::evaluate::svc::CACHE_BYTES;
 use crate::model::{Mode, Network, Op, Plan};
-use crate::train::memory::{PROGRAM, RunBytes, fit, network_bytes, planned};
+use crate::train::memory::{PROGRAM, RunBytes, fit, kept_or_again, network_bytes, planned, ways};
 use crate::train::{Compute, Recipe};
 
 /// How much memory a run may take.
@@ -20,10 +20,12 @@ pub(super) struct MemoryArgs {
     /// Tell what the run would take in memory, by kind, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// The most memory that the program may take. A batch that needs more goes through the network in
-    /// pieces, of 16 samples or a multiple, whose gradients add up to the batch's: the same step up to
-    /// rounding, EXCEPT that batch norm then sees, and keeps, the statistics of each piece. The plan
-    /// in file and result tells the piece. What fits in no pieces is refused
+    /// The most memory that the program may take. Where a run needs more, what batch norms give is
+    /// computed again in the backward pass: a little slower, and the same result. If that does not do,
+    /// a batch goes through the network in pieces, of 16 samples or a multiple, whose gradients add up
+    /// to the batch's: the same step up to rounding, EXCEPT that batch norm then sees, and keeps, the
+    /// statistics of each piece. The plan in file and result tells the piece. What fits in no pieces is
+    /// refused
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     pub memory: Option<Bytes>,
 }
@@ -139,8 +141,8 @@ pub(super) struct Settled {
 }
 
 impl MemoryArgs {
-    /// The piece of a batch of `batch` samples that a run takes, within the limit if there is one.
-    /// `fixed` is how a run computes that goes on from a checkpoint.
+    /// How a run computes batches of `batch` samples, within the limit if there is one. `fixed` is how
+    /// a run computes that goes on from a checkpoint: its pieces stay.
     ///
     /// # Errors
     /// [`Fault::Usage`] with the numbers if nothing fits.
@@ -153,46 +155,55 @@ impl MemoryArgs {
     ) -> Result<Settled, Fault> {
         let network = around.network;
         let mut compute = fixed.unwrap_or_else(|| setting::isa().into());
-        if let (Some(limit), None) = (self.memory, fixed) {
-            let peak = |piece: usize, run: &RunBytes| around.peak(piece, run).total();
-            compute = fit(network, batch, recipe, compute.isa, limit.0, peak)
-                .map_err(|piece| too_little(limit, piece, &around.of(piece, recipe)))?;
+        if let Some(limit) = self.memory {
+            let peak = |way: Compute, run: &RunBytes| around.peak(way.piece(batch), run).total();
+            let fitted = match fixed {
+                Some(fixed) => fit(network, batch, recipe, kept_or_again(fixed), limit.0, peak),
+                None => fit(network, batch, recipe, ways(batch, compute.isa), limit.0, peak),
+            };
+            compute = fitted.map_err(|last| {
+                let last = last.unwrap_or(compute);
+                too_little(limit, last.piece(batch), &around.of(batch, recipe, last))
+            })?;
         }
-        let piece = compute.piece(batch);
         let asked = self.dry_run || self.memory.is_some();
-        let peak = asked.then(|| around.of(piece, recipe));
-        if let (Some(limit), Some(peak)) = (self.memory, &peak)
-            && peak.total() > limit.0
-        {
-            return Err(too_little(limit, piece, peak));
-        }
-        Ok(Settled { compute, peak, notes: notes(network, recipe, compute) })
+        let peak = asked.then(|| around.of(batch, recipe, compute));
+        Ok(Settled { compute, peak, notes: notes(network, batch, recipe, compute) })
     }
 }
 
 impl Around<'_> {
-    fn of(&self, piece: usize, recipe: &Recipe) -> Peak {
-        self.peak(piece, &planned(self.network, piece, recipe))
+    fn of(&self, batch: usize, recipe: &Recipe, compute: Compute) -> Peak {
+        let run = planned(self.network, batch, recipe, compute);
+        self.peak(compute.piece(batch), &run)
     }
 }
 
 fn too_little(limit: Bytes, piece: usize, peak: &Peak) -> Fault {
     Fault::Usage(format!(
-        "--memory {limit} is too little: in pieces of {piece} samples this takes {} ({}); give that much, take a smaller or sparser network, or keep the data in a file (--data-memory)",
+        "--memory {limit} is too little: in pieces of {piece} samples, and with what batch norms give computed again, this takes {} ({}); give that much, take a smaller or sparser network, or keep the data in a file (--data-memory)",
         Bytes(peak.total()),
         peak.told()
     ))
 }
 
-/// What a run in pieces does otherwise.
-fn notes(network: &Network, recipe: &Recipe, compute: Compute) -> Vec<String> {
+/// What a run does otherwise that has little memory.
+fn notes(network: &Network, batch: usize, recipe: &Recipe, compute: Compute) -> Vec<String> {
     let norm = network.description.nodes.iter().any(|n| matches!(n.op, Op::BatchNorm { .. }));
-    match compute.micro_batch.filter(|_| norm && !recipe.frozen_norm) {
-        Some(piece) => vec![format!(
+    let mut notes = Vec::new();
+    if let Some(piece) = compute.micro_batch.filter(|_| norm && !recipe.frozen_norm) {
+        notes.push(format!(
             "batch norm saw, and keeps, the statistics of pieces of {piece} samples, not of the batch: figures differ from those of a run in whole batches"
-        )],
-        None => Vec::new(),
+        ));
     }
+    if compute.recompute {
+        let [kept, again] = kept_or_again(compute)
+            .map(|way| Bytes(planned(network, batch, recipe, way).activations));
+        notes.push(format!(
+            "what batch norms give was computed again in the backward pass: activations take {again} instead of {kept}, and steps a little longer; figures are the same"
+        ));
+    }
+    notes
 }
 
 impl Settled {
@@ -216,8 +227,9 @@ impl Settled {
             Some(piece) => format!(" in pieces of {piece}"),
             None => String::new(),
         };
+        let again = if self.compute.recompute { ", activations computed again" } else { "" };
         let text = format!(
-            "{command} {of}, batch {batch}{pieces}: {} at its fullest; nothing was done\n\n{table}\n{phases}{}",
+            "{command} {of}, batch {batch}{pieces}{again}: {} at its fullest; nothing was done\n\n{table}\n{phases}{}",
             Bytes(peak.total()),
             super::evaluate::notes(&self.notes)
         );
@@ -226,7 +238,8 @@ impl Settled {
         };
         let value = json!({
             "command": command, "dry_run": true, "batch": batch,
-            "micro_batch": self.compute.micro_batch, "plan": learn::plan(self.compute),
+            "micro_batch": self.compute.micro_batch, "recompute": self.compute.recompute,
+            "plan": learn::plan(self.compute),
             "peak_bytes": peak.total(), "limit_bytes": limit.map(|limit| limit.0),
             "learning": object(peak.learning.clone()), "moments": object(peak.phases().collect()),
             "warnings": self.notes,

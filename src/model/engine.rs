@@ -5,11 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::network::Network;
-use super::plan::{Mode, Place, Plan, StepPlan, Work};
-use crate::sparse::{
-    AvgPool, BatchNorm, Blocked, Isa, LANES, Loss, MaxPool, PadShortcut, Saved, add, copy_or_add,
-    cross_entropy, relu, relu_backward, softmax,
-};
+use super::plan::{Mode, Plan};
+use super::walk::Walk;
+use crate::sparse::{Blocked, Isa, LANES, Loss, Saved, cross_entropy, softmax};
 
 /// A plan with its memory.
 pub struct Engine {
@@ -22,7 +20,7 @@ pub struct Engine {
 }
 
 /// Values that begin on a cache line, so that no vector of sixteen straddles two.
-struct Arena {
+pub(super) struct Arena {
     values: Vec<f32>,
     start: usize,
 }
@@ -38,7 +36,7 @@ impl Arena {
     ///
     /// # Panics
     /// If parts overlap: the plan never gives overlapping places to tensors alive together.
-    fn parts<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> [&mut [f32]; N] {
+    pub(super) fn parts<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> [&mut [f32]; N] {
         let ranges = ranges.map(|range| range.start + self.start..range.end + self.start);
         match self.values.get_disjoint_mut(ranges) {
             Ok(parts) => parts,
@@ -55,7 +53,12 @@ impl Engine {
     /// # Panics
     /// If `batch` is 0.
     pub fn new(network: &Network, batch: usize, mode: Mode, isa: Isa) -> Self {
-        let plan = Plan::new(network, batch, mode);
+        Self::of(Plan::new(network, batch, mode), isa)
+    }
+
+    /// An engine for a plan. It may run the network that the plan was made for, and those with the
+    /// same description and masks.
+    pub fn of(plan: Plan, isa: Isa) -> Self {
         let saved = plan.slots.iter().map(|&channels| vec![Saved::default(); channels]).collect();
         Self { arena: Arena::new(plan.arena), plan, isa, saved, scratch: Vec::new(), samples: 0 }
     }
@@ -111,8 +114,9 @@ impl Engine {
 
     /// Runs the loaded batch forward. In [`Mode::Train`], moves the batch norms' running statistics.
     pub fn forward(&mut self, network: &mut Network) {
-        for index in 0..self.plan.steps.len() {
-            self.forward_step(index, network);
+        let mut walk = self.walk();
+        for step in &walk.plan.steps {
+            walk.forward(step, network);
         }
     }
 
@@ -171,194 +175,16 @@ impl Engine {
             let share = labels.len() as f32 / of as f32;
             dlogits.iter_mut().for_each(|value| *value *= share);
         }
-        for index in (0..self.plan.steps.len()).rev() {
-            self.backward_step(index, network, gradient);
+        let mut walk = self.walk();
+        for step in walk.plan.steps.iter().rev() {
+            walk.backward(step, network, gradient);
         }
         loss
     }
 
-    fn forward_step(&mut self, index: usize, network: &mut Network) {
-        let blocks = Blocked::blocks(self.samples);
-        let Self { plan, isa, arena, saved, scratch, .. } = self;
-        let step = &plan.steps[index];
-        let places: Vec<&Place> =
-            step.inputs.iter().map(|&i| &plan.tensors[i].activation).collect();
-        let (from, to) = (places[0], &plan.tensors[step.output].activation);
-        let [x, y] = arena.parts([from.of(blocks), to.of(blocks)]);
-        let x = &*x;
-        if to.shared {
-            to.geometry.clear_halo(y);
-        }
-        let (input, output) = (from.geometry, to.geometry);
-        match &step.work {
-            Work::Conv { plan, weight, bias } => {
-                let bias = bias.map(|bias| network.packed(bias));
-                let weight = network.packed(*weight);
-                plan.forward(*isa, weight, bias, x, y, step.relu, scratch);
-            }
-            Work::BatchNorm { scale, buffer, epsilon, momentum, slot } => {
-                let norm = BatchNorm { input, output, epsilon: *epsilon, relu: step.relu };
-                let saved = &mut saved[*slot];
-                let (mean, variance) = network.running(*buffer);
-                if plan.mode == Mode::Train {
-                    norm.statistics(*isa, x, self.samples, saved, (mean, variance), *momentum);
-                } else {
-                    norm.frozen(saved, mean, variance);
-                }
-                let affine = (network.packed(*scale), network.packed(*scale + 1));
-                norm.forward(*isa, x, saved, affine, y);
-            }
-            Work::Relu => relu(*isa, (x, input), (y, output)),
-            Work::Add => {
-                let second = places[1];
-                let ranges = [from.of(blocks), second.of(blocks), to.of(blocks)];
-                let [a, b, y] = arena.parts(ranges);
-                add(*isa, (a, input), (b, second.geometry), (y, output), step.relu);
-            }
-            &Work::MaxPool { kernel, stride, padding } => {
-                MaxPool { input, output, kernel, stride, padding }.forward(x, y);
-            }
-            &Work::AvgPool { kernel, stride } => {
-                AvgPool { input, output, kernel, stride }.forward(x, y);
-            }
-            &Work::PadShortcut { stride } => {
-                PadShortcut { input, output, stride }.forward(x, y);
-            }
-        }
-    }
-
-    fn backward_step(&mut self, index: usize, network: &Network, gradient: &mut [f32]) {
-        let blocks = Blocked::blocks(self.samples);
-        let step = self.plan.steps[index].clone_light();
-        let tensor = &self.plan.tensors[step.output];
-        let Some(dy_place) = tensor.gradient.clone() else { return };
-        let y_place = tensor.activation.clone();
-        // A batch norm closes its own rectifier as it reads; others close it in place.
-        if (step.relu && !step.norm) || step.is_relu {
-            let [y, dy] = self.arena.parts([y_place.of(blocks), dy_place.of(blocks)]);
-            relu_backward(self.isa, (y, y_place.geometry), (dy, dy_place.geometry));
-        }
-        self.parameter_gradient(index, network, gradient);
-        for (i, &input) in step.inputs.iter().enumerate() {
-            let Some(dx_place) = self.plan.tensors[input].gradient.clone() else { continue };
-            if dx_place.shared && !step.accumulate[i] {
-                let [dx] = self.arena.parts([dx_place.of(blocks)]);
-                dx_place.geometry.clear_halo(dx);
-            }
-            self.input_gradient(index, i, network, &dx_place);
-        }
-        if step.norm {
-            self.norm_gradient(index, network, gradient);
-        }
-    }
-
-    /// Gradients of a convolution's weight and bias.
-    fn parameter_gradient(&mut self, index: usize, network: &Network, gradient: &mut [f32]) {
-        let blocks = Blocked::blocks(self.samples);
-        let step = &self.plan.steps[index];
-        let Work::Conv { plan, weight, bias } = &step.work else { return };
-        let Some(dy) = &self.plan.tensors[step.output].gradient else { return };
-        let x = &self.plan.tensors[step.inputs[0]].activation;
-        let [x, dy] = self.arena.parts([x.of(blocks), dy.of(blocks)]);
-        plan.weight_gradient(
-            self.isa,
-            dy,
-            x,
-            &mut gradient[network.parameters[*weight].range.clone()],
-        );
-        if let Some(bias) = bias {
-            plan.bias_gradient(dy, &mut gradient[network.parameters[*bias].range.clone()]);
-        }
-    }
-
-    /// The gradient of input `i` of a step that has no statistics of its own.
-    fn input_gradient(&mut self, index: usize, i: usize, network: &Network, dx_place: &Place) {
-        let blocks = Blocked::blocks(self.samples);
-        let Self { plan, isa, arena, scratch, .. } = self;
-        let step = &plan.steps[index];
-        let accumulate = step.accumulate[i];
-        let x_place = &plan.tensors[step.inputs[i]].activation;
-        let output = plan.tensors[step.output].activation.geometry;
-        let Some(dy_place) = &plan.tensors[step.output].gradient else { return };
-        let ranges = [dy_place.of(blocks), dx_place.of(blocks)];
-        let (input, to) = (x_place.geometry, dx_place.geometry);
-        match &step.work {
-            Work::Conv { plan, weight, .. } => {
-                let [dy, dx] = arena.parts(ranges);
-                plan.input_gradient(*isa, network.packed(*weight), dy, dx, accumulate, scratch);
-            }
-            &Work::MaxPool { kernel, stride, padding } => {
-                let [dy_range, dx_range] = ranges;
-                let [x, dy, dx] = arena.parts([x_place.of(blocks), dy_range, dx_range]);
-                let pool = MaxPool { input, output, kernel, stride, padding };
-                pool.backward(x, (dy, dy_place.geometry), (dx, to), accumulate);
-            }
-            Work::Relu | Work::Add => {
-                let [dy, dx] = arena.parts(ranges);
-                copy_or_add(*isa, (dy, dy_place.geometry), (dx, to), accumulate);
-            }
-            &Work::AvgPool { kernel, stride } => {
-                let [dy, dx] = arena.parts(ranges);
-                let pool = AvgPool { input, output, kernel, stride };
-                pool.backward((dy, dy_place.geometry), (dx, to), accumulate);
-            }
-            &Work::PadShortcut { stride } => {
-                let [dy, dx] = arena.parts(ranges);
-                let shortcut = PadShortcut { input, output, stride };
-                shortcut.backward((dy, dy_place.geometry), (dx, to), accumulate);
-            }
-            Work::BatchNorm { .. } => {}
-        }
-    }
-
-    /// All gradients of a batch norm.
-    fn norm_gradient(&mut self, index: usize, network: &Network, gradient: &mut [f32]) {
-        let blocks = Blocked::blocks(self.samples);
-        let Self { plan, isa, arena, saved, .. } = self;
-        let step = &plan.steps[index];
-        let Work::BatchNorm { scale, epsilon, slot, .. } = &step.work else { return };
-        let (from, out) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
-        let (x, y) = (&from.activation, &out.activation);
-        let (Some(dx), Some(dy)) = (&from.gradient, &out.gradient) else { return };
-        let norm =
-            BatchNorm { input: x.geometry, output: y.geometry, epsilon: *epsilon, relu: step.relu };
-        let (dx_places, dy_places) = (dx.geometry, dy.geometry);
-        let [x, dy, dx] = arena.parts([x.of(blocks), dy.of(blocks), dx.of(blocks)]);
-        let [dscale, dshift] = [*scale, *scale + 1].map(|p| network.parameters[p].range.clone());
-        let (before, after) = gradient.split_at_mut(dshift.start);
-        norm.backward(
-            *isa,
-            x,
-            (dy, dy_places),
-            self.samples,
-            &saved[*slot],
-            (network.packed(*scale), network.packed(*scale + 1)),
-            (&mut before[dscale], &mut after[..dshift.len()]),
-            (dx, dx_places, step.accumulate[0]),
-            plan.mode == Mode::Frozen,
-        );
-    }
-}
-
-/// What the backward pass asks of a step before it borrows the arena.
-struct StepOutline {
-    inputs: Vec<usize>,
-    output: usize,
-    relu: bool,
-    accumulate: Vec<bool>,
-    norm: bool,
-    is_relu: bool,
-}
-
-impl StepPlan {
-    fn clone_light(&self) -> StepOutline {
-        StepOutline {
-            inputs: self.inputs.clone(),
-            output: self.output,
-            relu: self.relu,
-            accumulate: self.accumulate.clone(),
-            norm: matches!(self.work, Work::BatchNorm { .. }),
-            is_relu: matches!(self.work, Work::Relu),
-        }
+    /// What the steps work on.
+    fn walk(&mut self) -> Walk<'_> {
+        let Self { plan, isa, arena, saved, scratch, samples } = self;
+        Walk { plan, isa: *isa, arena, saved, scratch, samples: *samples }
     }
 }

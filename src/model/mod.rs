@@ -63,6 +63,7 @@ pub mod diff;
 mod engine;
 mod fault;
 pub mod file;
+mod lives;
 mod network;
 mod parameters;
 mod plan;
@@ -71,6 +72,7 @@ mod reference_fault;
 mod reference_ops;
 mod shapes;
 mod text;
+mod walk;
 
 #[cfg(test)]
 mod check_tests;

@@ -251,9 +251,11 @@ impl Network {
         self.buffers.partition_point(|buffer| buffer.node < node)
     }
 
-    /// Running mean and variance, the first being buffer `index`.
-    pub(super) fn running(&mut self, index: usize) -> (&mut [f32], &mut [f32]) {
-        let (before, after) = self.buffers.split_at_mut(index + 1);
-        (&mut before[index].values, &mut after[0].values)
+    /// Scale and shift of a batch norm, and its running mean and variance to be moved.
+    pub(super) fn norm(&mut self, scale: usize, buffer: usize) -> ([&[f32]; 2], [&mut [f32]; 2]) {
+        let (before, after) = self.buffers.split_at_mut(buffer + 1);
+        let packed = |index: usize| &self.values[self.parameters[index].range.clone()];
+        let running = [&mut before[buffer].values[..], &mut after[0].values[..]];
+        ([packed(scale), packed(scale + 1)], running)
     }
 }

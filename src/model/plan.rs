@@ -2,12 +2,14 @@
 //! first byte is touched.
 //!
 //! A rectifier behind a convolution, a batch norm or an addition that nobody else reads is part of
-//! that step. Every tensor gets a place in the arena for as long as somebody reads it; places that
-//! several tensors share get their halo cleared before they are written anew.
+//! that step, and so is a batch norm that only an addition reads. Every tensor gets a place in the
+//! arena for as long as somebody reads it ([`super::lives`]); places that several tensors share get
+//! their halo cleared before they are written anew.
 
 use std::ops::Range;
 
 use super::describe::{Description, Op};
+use super::lives::{Of, give_out};
 use super::network::Network;
 use crate::sparse::{Blocked, ConvPlan, ConvShape, LANES, Saved};
 
@@ -42,19 +44,48 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(super) struct TensorPlan {
     pub activation: Place,
+    /// Where the activation is computed again for the backward pass.
+    pub again: Option<Place>,
     pub gradient: Option<Place>,
+}
+
+impl TensorPlan {
+    /// Where the backward pass finds the activation.
+    pub fn kept(&self) -> &Place {
+        self.again.as_ref().unwrap_or(&self.activation)
+    }
 }
 
 /// What a step does; tensors are indices into [`Plan::tensors`], parameters into the network's.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
-    Conv { plan: Box<ConvPlan>, weight: usize, bias: Option<usize> },
-    BatchNorm { scale: usize, buffer: usize, epsilon: f32, momentum: f32, slot: usize },
+    Conv {
+        plan: Box<ConvPlan>,
+        weight: usize,
+        bias: Option<usize>,
+    },
+    /// A second input is added before the rectifier.
+    BatchNorm {
+        scale: usize,
+        buffer: usize,
+        epsilon: f32,
+        momentum: f32,
+        slot: usize,
+    },
     Relu,
     Add,
-    MaxPool { kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2] },
-    AvgPool { kernel: [usize; 2], stride: [usize; 2] },
-    PadShortcut { stride: [usize; 2] },
+    MaxPool {
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+    },
+    AvgPool {
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    },
+    PadShortcut {
+        stride: [usize; 2],
+    },
 }
 
 /// One step of a plan.
@@ -64,8 +95,21 @@ pub(super) struct StepPlan {
     pub inputs: Vec<usize>,
     pub output: usize,
     pub relu: bool,
-    /// For each input, whether its gradient was already written by a later step.
-    pub accumulate: Vec<bool>,
+    /// For each input, how its gradient comes about.
+    pub gradients: Vec<Handing>,
+    /// Steps that run forward again before this one runs backward: it reads what they write.
+    pub again: Vec<usize>,
+}
+
+/// How a step's backward pass hands a gradient to an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handing {
+    /// Nothing is there yet.
+    Write,
+    /// A later step has written its part.
+    Add,
+    /// The gradient of the output is that of the input, and lies in the same place.
+    Same,
 }
 
 /// A network's steps for batches of up to `batch` samples.
@@ -86,9 +130,24 @@ impl Plan {
     /// # Panics
     /// If `batch` is 0.
     pub fn new(network: &Network, batch: usize, mode: Mode) -> Self {
+        Self::of(network, batch, mode, false)
+    }
+
+    /// As [`Plan::new`], but what a batch norm without an addition gives is dropped after its last
+    /// reader, and computed again for the backward pass from the norm's input, which is kept anyway:
+    /// less memory with all networks that have usual layers, one more pass over each such tensor, and
+    /// the same bytes.
+    ///
+    /// # Panics
+    /// If `batch` is 0.
+    pub fn recomputing(network: &Network, batch: usize, mode: Mode) -> Self {
+        Self::of(network, batch, mode, true)
+    }
+
+    fn of(network: &Network, batch: usize, mode: Mode, recompute: bool) -> Self {
         assert!(batch > 0, "a batch holds at least one sample");
-        let shapes = Draft::new(&network.description);
-        shapes.plan(network, batch, mode)
+        let draft = Draft::new(&network.description);
+        draft.plan(network, batch, mode, recompute)
     }
 
     /// Bytes of the arena: all activations and gradients of activations.
@@ -117,17 +176,19 @@ impl Plan {
 }
 
 /// What is known of a description before any place is given out.
-struct Draft<'a> {
-    description: &'a Description,
+pub(super) struct Draft<'a> {
+    pub description: &'a Description,
     /// The tensor that each node gives.
     tensor_of: Vec<usize>,
     /// The node that last writes each tensor.
-    nodes: Vec<usize>,
+    pub nodes: Vec<usize>,
     /// Nodes that become steps.
-    steps: Vec<usize>,
-    relu: Vec<bool>,
-    activation_halo: Vec<[usize; 2]>,
-    gradient_halo: Vec<[usize; 2]>,
+    pub steps: Vec<usize>,
+    /// For each node, the batch norm that it does along.
+    norm: Vec<Option<usize>>,
+    pub relu: Vec<bool>,
+    pub activation_halo: Vec<[usize; 2]>,
+    pub gradient_halo: Vec<[usize; 2]>,
 }
 
 /// The convolution that an operation is, a linear layer being one that covers its input.
@@ -149,12 +210,27 @@ fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
     }
 }
 
+/// For each node, the batch norm that it does along: an addition one of its inputs, which nobody else
+/// reads. Of two it is the later, whose input is nearer in the caches.
+fn norms_within(description: &Description, readers: &[usize]) -> Vec<Option<usize>> {
+    let nodes = &description.nodes;
+    let within = |inputs: &[usize]| {
+        let alone = |&norm: &usize| {
+            let is_norm = matches!(nodes[norm].op, Op::BatchNorm { .. });
+            // Normalised and added in one step, a tensor would be borrowed twice.
+            is_norm && readers[norm] == 1 && !inputs.contains(&nodes[norm].inputs[0])
+        };
+        inputs.iter().copied().filter(alone).max()
+    };
+    nodes.iter().map(|node| (node.op == Op::Add).then(|| within(&node.inputs)).flatten()).collect()
+}
+
 impl<'a> Draft<'a> {
     fn new(description: &'a Description) -> Self {
         let nodes = &description.nodes;
-        let readers = |node: usize| {
-            nodes.iter().flat_map(|n| &n.inputs).filter(|&&input| input == node).count()
-        };
+        let mut readers = vec![0; nodes.len()];
+        nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
+        let norm = norms_within(description, &readers);
         let mut draft = Self {
             description,
             tensor_of: Vec::new(),
@@ -163,14 +239,20 @@ impl<'a> Draft<'a> {
             relu: Vec::new(),
             activation_halo: Vec::new(),
             gradient_halo: Vec::new(),
+            norm,
         };
         for (index, node) in nodes.iter().enumerate() {
+            if draft.norm.contains(&Some(index)) {
+                // Its addition writes what it would write; nobody asks for a tensor of its own.
+                draft.tensor_of.push(usize::MAX);
+                continue;
+            }
             let before = node.inputs.first().map(|&i| &nodes[i].op);
             let carries = matches!(
                 before,
                 Some(Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Add)
             );
-            if node.op == Op::Relu && carries && readers(node.inputs[0]) == 1 {
+            if node.op == Op::Relu && carries && readers[node.inputs[0]] == 1 {
                 let tensor = draft.tensor_of[node.inputs[0]];
                 draft.tensor_of.push(tensor);
                 if let Some(relu) = draft.relu.get_mut(tensor) {
@@ -198,33 +280,66 @@ impl<'a> Draft<'a> {
         draft
     }
 
-    fn shape(&self, tensor: usize) -> [usize; 3] {
+    pub fn shape(&self, tensor: usize) -> [usize; 3] {
         self.description.nodes[self.nodes[tensor]].shape
     }
 
-    fn inputs(&self, node: usize) -> Vec<usize> {
-        self.description.nodes[node].inputs.iter().map(|&i| self.tensor_of[i]).collect()
+    /// The tensor that a node writes.
+    pub fn output(&self, node: usize) -> usize {
+        self.tensor_of[node]
     }
 
-    fn plan(&self, network: &Network, batch: usize, mode: Mode) -> Plan {
-        let lives = self.lives(mode);
+    /// The tensors that a step reads; where it is a batch norm, the one that is normalised first.
+    pub fn inputs(&self, node: usize) -> Vec<usize> {
+        let nodes = &self.description.nodes;
+        let inputs = nodes[node].inputs.iter();
+        match self.norm[node] {
+            Some(norm) => {
+                let addends = inputs.filter(|&&input| input != norm);
+                nodes[norm].inputs.iter().chain(addends).map(|&i| self.tensor_of[i]).collect()
+            }
+            None => inputs.map(|&i| self.tensor_of[i]).collect(),
+        }
+    }
+
+    /// The node whose parameters a step has.
+    fn layer(&self, node: usize) -> usize {
+        self.norm[node].unwrap_or(node)
+    }
+
+    /// What a step does, besides an addition and a rectifier behind a batch norm.
+    pub fn op(&self, node: usize) -> &'a Op {
+        &self.description.nodes[self.layer(node)].op
+    }
+
+    /// The tensor of the logits.
+    pub fn last(&self) -> usize {
+        self.tensor_of[self.tensor_of.len() - 1]
+    }
+
+    fn plan(&self, network: &Network, batch: usize, mode: Mode, recompute: bool) -> Plan {
+        let lives = self.lives(mode, recompute);
         let blocks = Blocked::blocks(batch);
-        let sizes: Vec<usize> = lives.iter().map(|l| blocks * l.geometry.block()).collect();
-        let (starts, arena) = give_out(&lives, &sizes);
+        let sizes: Vec<usize> = lives.all.iter().map(|l| blocks * l.geometry.block()).collect();
+        let (starts, arena) = give_out(&lives.all, &sizes);
         let place = |i: usize| {
             let range = starts[i]..starts[i] + sizes[i];
             let meets = |j: usize| starts[j] < range.end && starts[j] + sizes[j] > range.start;
-            let shared = (0..lives.len()).any(|j| j != i && sizes[j] > 0 && meets(j));
-            Place { geometry: lives[i].geometry, range, shared }
+            let shared = (0..starts.len()).any(|j| j != i && sizes[j] > 0 && meets(j));
+            Place { geometry: lives.all[i].geometry, range, shared }
         };
         let mut tensors: Vec<TensorPlan> = Vec::new();
-        for (i, life) in lives.iter().enumerate() {
+        for (i, life) in lives.all.iter().enumerate() {
             match life.of {
                 Of::Activation => {
-                    tensors.push(TensorPlan { activation: place(i), gradient: None });
+                    tensors.push(TensorPlan { activation: place(i), again: None, gradient: None });
                 }
+                Of::Again(tensor) => tensors[tensor].again = Some(place(i)),
                 Of::Gradient(tensor) => tensors[tensor].gradient = Some(place(i)),
             }
+        }
+        for (tensor, &root) in lives.gradient_of.iter().enumerate() {
+            tensors[tensor].gradient = tensors[root].gradient.clone();
         }
         let mut plan = Plan {
             mode,
@@ -233,28 +348,22 @@ impl<'a> Draft<'a> {
             steps: Vec::new(),
             arena,
             slots: Vec::new(),
-            logits: self.tensor_of[self.tensor_of.len() - 1],
+            logits: self.last(),
         };
-        for &node in &self.steps {
-            let step = self.step(network, node, &mut plan);
-            plan.steps.push(step);
-        }
-        let mut written = vec![false; plan.tensors.len()];
-        for step in plan.steps.iter_mut().rev() {
-            for &input in &step.inputs {
-                step.accumulate.push(std::mem::replace(&mut written[input], true));
-            }
+        for (step, (gradients, again)) in lives.gradients.into_iter().zip(lives.again).enumerate() {
+            let planned = self.step(network, self.steps[step], &mut plan);
+            plan.steps.push(StepPlan { gradients, again, ..planned });
         }
         plan
     }
 
     fn step(&self, network: &Network, node: usize, plan: &mut Plan) -> StepPlan {
-        let (inputs, output) = (self.inputs(node), self.tensor_of[node]);
-        let described = &self.description.nodes[node];
-        let work = match described.op {
+        let (inputs, output) = (self.inputs(node), self.output(node));
+        let op = self.op(node);
+        let work = match *op {
             Op::Conv { .. } | Op::Linear { .. } => {
                 let from = self.shape(inputs[0]);
-                let shape = conv_shape(&described.op, from);
+                let shape = conv_shape(op, from);
                 let weight = network.first_parameter(node);
                 let place = &plan.tensors[output];
                 let dout = place.gradient.as_ref().unwrap_or(&place.activation).geometry;
@@ -269,19 +378,17 @@ impl<'a> Draft<'a> {
                         dinput,
                     )
                 });
-                let bias = matches!(
-                    described.op,
-                    Op::Conv { bias: true, .. } | Op::Linear { bias: true, .. }
-                );
+                let bias =
+                    matches!(op, Op::Conv { bias: true, .. } | Op::Linear { bias: true, .. });
                 // Every Conv and Linear has a shape; the arm above admits nothing else.
                 let Some(conv) = conv else { unreachable!("a layer without a shape") };
                 Work::Conv { plan: Box::new(conv), weight, bias: bias.then_some(weight + 1) }
             }
             Op::BatchNorm { epsilon, momentum } => {
-                plan.slots.push(described.shape[0]);
+                plan.slots.push(self.shape(output)[0]);
                 Work::BatchNorm {
-                    scale: network.first_parameter(node),
-                    buffer: network.first_buffer(node),
+                    scale: network.first_parameter(self.layer(node)),
+                    buffer: network.first_buffer(self.layer(node)),
                     epsilon,
                     momentum,
                     slot: plan.slots.len() - 1,
@@ -297,111 +404,7 @@ impl<'a> Draft<'a> {
             }
             Op::PadShortcut { stride, .. } => Work::PadShortcut { stride },
         };
-        StepPlan { work, inputs, output, relu: self.relu[output], accumulate: Vec::new() }
+        let (gradients, again) = (Vec::new(), Vec::new());
+        StepPlan { work, inputs, output, relu: self.relu[output], gradients, again }
     }
-
-    /// How long each activation, then each gradient, is needed. Time 0 loads the input, time
-    /// `1 + s` runs step `s`, `S + 1` the loss, `2 * S + 1 - s` step `s` backward.
-    fn lives(&self, mode: Mode) -> Vec<Life> {
-        let steps = self.steps.len();
-        let backward = |step: usize| 2 * steps + 1 - step;
-        let mut lives: Vec<Life> = (0..self.nodes.len())
-            .map(|tensor| Life {
-                of: Of::Activation,
-                geometry: Blocked::new(self.shape(tensor), self.activation_halo[tensor]),
-                from: 0,
-                to: 0,
-            })
-            .collect();
-        let mut gradients: Vec<Option<Life>> = vec![None; self.nodes.len()];
-        for (step, &node) in self.steps.iter().enumerate() {
-            let (op, output) = (&self.description.nodes[node].op, self.tensor_of[node]);
-            lives[output].from = step + 1;
-            let training = mode != Mode::Evaluate;
-            let needs_output = self.relu[output] || *op == Op::Relu;
-            let to = if training && needs_output { backward(step) } else { step + 1 };
-            lives[output].to = lives[output].to.max(to);
-            let needs_input = training
-                && matches!(
-                    op,
-                    Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. } | Op::MaxPool { .. }
-                );
-            for input in self.inputs(node) {
-                // A batch norm's own gradients need a place for its input's, even if that is the
-                // sample.
-                if training && matches!(op, Op::BatchNorm { .. }) && gradients[input].is_none() {
-                    let geometry = Blocked::new(self.shape(input), [0, 0]);
-                    // Every reader adds to it, and the first reader runs backward last.
-                    let (from, to) = (backward(step), backward(0));
-                    gradients[input] = Some(Life { of: Of::Gradient(input), geometry, from, to });
-                }
-                let to = if needs_input { backward(step) } else { step + 1 };
-                lives[input].to = lives[input].to.max(to);
-                if let Some(life) = &mut gradients[input] {
-                    life.from = life.from.min(backward(step));
-                }
-            }
-            if training {
-                let geometry = Blocked::new(self.shape(output), self.gradient_halo[output]);
-                gradients[output] = Some(Life {
-                    of: Of::Gradient(output),
-                    geometry,
-                    from: backward(step),
-                    to: backward(step),
-                });
-            }
-        }
-        let last = self.tensor_of[self.tensor_of.len() - 1];
-        lives[last].to = lives[last].to.max(steps + 1);
-        if let Some(life) = &mut gradients[last] {
-            life.from = steps + 1;
-        }
-        lives.extend(gradients.into_iter().flatten());
-        lives
-    }
-}
-
-/// What a life is of.
-#[derive(Clone, Copy, Debug)]
-enum Of {
-    Activation,
-    Gradient(usize),
-}
-
-/// When a tensor is in use: from the first write to the last read.
-#[derive(Clone, Debug)]
-struct Life {
-    of: Of,
-    geometry: Blocked,
-    from: usize,
-    to: usize,
-}
-
-/// Gives each life a start in the arena, the largest first, at the lowest place that is free for
-/// as long as it lives. Returns starts and the arena's size.
-fn give_out(lives: &[Life], sizes: &[usize]) -> (Vec<usize>, usize) {
-    let mut order: Vec<usize> = (0..lives.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(sizes[i]), i));
-    let mut starts = vec![0; lives.len()];
-    let mut placed: Vec<usize> = Vec::new();
-    let mut end = 0;
-    for i in order {
-        let mut taken: Vec<Range<usize>> = placed
-            .iter()
-            .filter(|&&j| lives[j].from <= lives[i].to && lives[i].from <= lives[j].to)
-            .map(|&j| starts[j]..starts[j] + sizes[j])
-            .collect();
-        taken.sort_by_key(|range| range.start);
-        let mut start = 0;
-        for range in taken {
-            if range.start >= start + sizes[i] {
-                break;
-            }
-            start = start.max(range.end);
-        }
-        starts[i] = start;
-        end = end.max(start + sizes[i]);
-        placed.push(i);
-    }
-    (starts, end)
 }

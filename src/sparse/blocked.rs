@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 /// Samples side by side in the innermost place.
 pub const LANES: usize = 16;
 
@@ -74,17 +76,22 @@ impl Blocked {
 
     /// Zeroes the halo of every plane in `values`, which another tensor may have used before.
     pub fn clear_halo(&self, values: &mut [f32]) {
+        if self.halo != [0, 0] {
+            values.par_chunks_exact_mut(self.plane()).for_each(|plane| self.clear_halo_of(plane));
+        }
+    }
+
+    /// Zeroes the halo of one plane.
+    pub fn clear_halo_of(&self, plane: &mut [f32]) {
         if self.halo == [0, 0] {
             return;
         }
-        for plane in values.chunks_exact_mut(self.plane()) {
-            let mut done = 0;
-            for y in 0..self.height {
-                let row = self.interior(y);
-                plane[done..row.start].fill(0.0);
-                done = row.end;
-            }
-            plane[done..].fill(0.0);
+        let mut done = 0;
+        for y in 0..self.height {
+            let row = self.interior(y);
+            plane[done..row.start].fill(0.0);
+            done = row.end;
         }
+        plane[done..].fill(0.0);
     }
 }

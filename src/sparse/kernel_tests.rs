@@ -108,7 +108,8 @@ fn samples(values: &[f32], places: Blocked, samples: usize) -> Vec<f32> {
     (0..len).map(|i| values[at(places, i)]).collect()
 }
 
-/// Tolerance: `5e-6` of the largest value, in sums of up to four thousand terms: each's rounding stays below `6e-8` of its size.
+/// Tolerance: `5e-6` of the largest value, in sums of up to four thousand terms, each of which rounds by
+/// less than `6e-8` of the sum's size.
 fn compare(case: &Case) {
     let expected = case.formula();
     for isa in Isa::available() {

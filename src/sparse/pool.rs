@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::blocked::{Blocked, LANES};
+use super::lanes::{Isa, Lanes, Task};
 
 type Place = [f32; LANES];
 
@@ -42,26 +43,10 @@ pub struct MaxPool {
 
 impl MaxPool {
     /// `y = max over the window of x`.
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+    pub fn forward(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         y.par_chunks_exact_mut(self.output.plane()).enumerate().for_each(|(plane, y)| {
             let x = &x[plane * self.input.plane()..][..self.input.plane()];
-            for oy in 0..self.output.height {
-                for ox in 0..self.output.width {
-                    let [rows, columns] = self.window(oy, ox);
-                    let mut best = [f32::NEG_INFINITY; LANES];
-                    for iy in rows {
-                        for ix in columns.clone() {
-                            for (best, value) in
-                                best.iter_mut().zip(place(x, self.input.at(0, iy, ix)))
-                            {
-                                *best =
-                                    if *value > *best || value.is_nan() { *value } else { *best };
-                            }
-                        }
-                    }
-                    *place_mut(y, self.output.at(0, oy, ox)) = best;
-                }
-            }
+            isa.run(Largest { pool: self, x, y });
         });
     }
 
@@ -70,6 +55,7 @@ impl MaxPool {
     /// Geometries of `dy` and `dx` are their own.
     pub fn backward(
         &self,
+        isa: Isa,
         x: &[f32],
         (dy, dy_places): (&[f32], Blocked),
         (dx, dx_places): (&mut [f32], Blocked),
@@ -81,34 +67,8 @@ impl MaxPool {
             if !accumulate {
                 fill_interior(dx, dx_places, 0.0);
             }
-            for oy in 0..self.output.height {
-                for ox in 0..self.output.width {
-                    let d = place(dy, dy_places.at(0, oy, ox));
-                    let winners = self.winners(x, dx_places, oy, ox);
-                    for (lane, (at, d)) in winners.into_iter().zip(d).enumerate() {
-                        dx[at + lane] += d;
-                    }
-                }
-            }
+            isa.run(ToLargest { pool: self, x, dy: (dy, dy_places), dx: (dx, dx_places) });
         });
-    }
-
-    /// Where in `dx` the largest value of the window of output place `(oy, ox)` lies, for each lane.
-    fn winners(&self, x: &[f32], dx: Blocked, oy: usize, ox: usize) -> [usize; LANES] {
-        let [rows, columns] = self.window(oy, ox);
-        let mut best = *place(x, self.input.at(0, rows.start, columns.start));
-        let mut winners = [dx.at(0, rows.start, columns.start); LANES];
-        for iy in rows {
-            for ix in columns.clone() {
-                let (values, at) = (place(x, self.input.at(0, iy, ix)), dx.at(0, iy, ix));
-                for lane in 0..LANES {
-                    if values[lane] > best[lane] {
-                        (best[lane], winners[lane]) = (values[lane], at);
-                    }
-                }
-            }
-        }
-        winners
     }
 
     /// Rows and columns of the input that the window of output place `(oy, ox)` covers.
@@ -119,6 +79,84 @@ impl MaxPool {
             start.saturating_sub(self.padding[d])..end.min(size)
         };
         [side(0, oy, self.input.height), side(1, ox, self.input.width)]
+    }
+}
+
+/// The largest value of each window of a plane.
+struct Largest<'a> {
+    pool: &'a MaxPool,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Task for Largest<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { pool, x, y } = self;
+        for oy in 0..pool.output.height {
+            for ox in 0..pool.output.width {
+                let [rows, columns] = pool.window(oy, ox);
+                let mut best = [f32::NEG_INFINITY; LANES];
+                for iy in rows {
+                    for ix in columns.clone() {
+                        let values = place(x, pool.input.at(0, iy, ix));
+                        for (best, &value) in best.iter_mut().zip(values) {
+                            *best = if value > *best || value.is_nan() { value } else { *best };
+                        }
+                    }
+                }
+                *place_mut(y, pool.output.at(0, oy, ox)) = best;
+            }
+        }
+    }
+}
+
+/// Adds the gradient of each window of a plane to the place of its largest value.
+struct ToLargest<'a> {
+    pool: &'a MaxPool,
+    x: &'a [f32],
+    dy: (&'a [f32], Blocked),
+    dx: (&'a mut [f32], Blocked),
+}
+
+impl Task for ToLargest<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { pool, x, dy: (dy, dy_places), dx: (dx, dx_places) } = self;
+        for oy in 0..pool.output.height {
+            for ox in 0..pool.output.width {
+                let [rows, columns] = pool.window(oy, ox);
+                let mut best = *place(x, pool.input.at(0, rows.start, columns.start));
+                // Which place of the window wins in each lane, counted row by row.
+                let (mut winners, mut count) = ([0u32; LANES], 0);
+                for iy in rows.clone() {
+                    for ix in columns.clone() {
+                        let values = place(x, pool.input.at(0, iy, ix));
+                        for lane in 0..LANES {
+                            let wins = values[lane] > best[lane];
+                            best[lane] = if wins { values[lane] } else { best[lane] };
+                            winners[lane] = if wins { count } else { winners[lane] };
+                        }
+                        count += 1;
+                    }
+                }
+                let d = place(dy, dy_places.at(0, oy, ox));
+                count = 0;
+                for iy in rows {
+                    for ix in columns.clone() {
+                        let to = place_mut(dx, dx_places.at(0, iy, ix));
+                        for lane in 0..LANES {
+                            to[lane] += if winners[lane] == count { d[lane] } else { 0.0 };
+                        }
+                        count += 1;
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -141,22 +179,10 @@ impl AvgPool {
     }
 
     /// `y = mean over the window of x`. Sums run row by row.
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+    pub fn forward(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         y.par_chunks_exact_mut(self.output.plane()).enumerate().for_each(|(plane, y)| {
             let x = &x[plane * self.input.plane()..][..self.input.plane()];
-            for oy in 0..self.output.height {
-                for ox in 0..self.output.width {
-                    let mut sums = [0.0; LANES];
-                    for row in 0..self.kernel[0] {
-                        for values in x[self.row(self.input, oy, ox, row)].as_chunks::<LANES>().0 {
-                            for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum += value;
-                            }
-                        }
-                    }
-                    *place_mut(y, self.output.at(0, oy, ox)) = sums.map(|sum| sum * self.share());
-                }
-            }
+            isa.run(Means { pool: self, x, y });
         });
     }
 
@@ -165,6 +191,7 @@ impl AvgPool {
     /// Geometries of `dy` and `dx` are their own.
     pub fn backward(
         &self,
+        isa: Isa,
         (dy, dy_places): (&[f32], Blocked),
         (dx, dx_places): (&mut [f32], Blocked),
         accumulate: bool,
@@ -174,19 +201,7 @@ impl AvgPool {
             if !accumulate {
                 fill_interior(dx, dx_places, 0.0);
             }
-            for oy in 0..self.output.height {
-                for ox in 0..self.output.width {
-                    let d = place(dy, dy_places.at(0, oy, ox)).map(|d| d * self.share());
-                    for row in 0..self.kernel[0] {
-                        let to = &mut dx[self.row(dx_places, oy, ox, row)];
-                        for to in to.as_chunks_mut::<LANES>().0 {
-                            for (to, d) in to.iter_mut().zip(d) {
-                                *to += d;
-                            }
-                        }
-                    }
-                }
-            }
+            isa.run(Shares { pool: self, dy: (dy, dy_places), dx: (dx, dx_places) });
         });
     }
 
@@ -194,5 +209,61 @@ impl AvgPool {
     fn row(&self, places: Blocked, oy: usize, ox: usize, row: usize) -> Range<usize> {
         let start = places.at(0, oy * self.stride[0] + row, ox * self.stride[1]);
         start..start + self.kernel[1] * LANES
+    }
+}
+
+/// The mean of each window of a plane.
+struct Means<'a> {
+    pool: &'a AvgPool,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Task for Means<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { pool, x, y } = self;
+        for oy in 0..pool.output.height {
+            for ox in 0..pool.output.width {
+                let mut sums = L::splat(0.0);
+                for row in 0..pool.kernel[0] {
+                    for values in x[pool.row(pool.input, oy, ox, row)].as_chunks::<LANES>().0 {
+                        sums = L::add(sums, L::of(values));
+                    }
+                }
+                *place_mut(y, pool.output.at(0, oy, ox)) =
+                    L::array(sums).map(|sum| sum * pool.share());
+            }
+        }
+    }
+}
+
+/// Adds to each place of a plane its share of the gradients of the windows that it is in.
+struct Shares<'a> {
+    pool: &'a AvgPool,
+    dy: (&'a [f32], Blocked),
+    dx: (&'a mut [f32], Blocked),
+}
+
+impl Task for Shares<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { pool, dy: (dy, dy_places), dx: (dx, dx_places) } = self;
+        for oy in 0..pool.output.height {
+            for ox in 0..pool.output.width {
+                let share = place(dy, dy_places.at(0, oy, ox)).map(|d| d * pool.share());
+                let share = L::of(&share);
+                for row in 0..pool.kernel[0] {
+                    let to = &mut dx[pool.row(dx_places, oy, ox, row)];
+                    for to in to.as_chunks_mut::<LANES>().0 {
+                        L::to(to, L::add(L::of(to), share));
+                    }
+                }
+            }
+        }
     }
 }

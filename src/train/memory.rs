@@ -1,12 +1,12 @@
 //! What a run takes in memory, by kind, known before it begins.
 //!
 //! Every figure follows from description, masks, batch and mode, and from sizes of the data. What
-//! stays uncounted is small and named in [`PROGRAM`]. A limit picks the piece of the batch that goes
-//! through the network at once: [`fit`].
+//! stays uncounted is small and named in [`PROGRAM`]. A limit picks whether activations are computed
+//! again, and the piece of the batch that goes through the network at once: [`fit`].
 
 use super::recipe::Recipe;
 use super::stepper::Compute;
-use crate::model::{Mode, Network, Plan};
+use crate::model::{Network, Plan};
 use crate::sparse::{Isa, LANES};
 
 /// What the program itself takes, besides all that is counted by kind: its pages that were touched,
@@ -72,39 +72,52 @@ fn pieces(batch: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The largest piece of a batch with which `peak` stays within `limit`.
+/// The ways to compute batches of `batch` samples, the best first: whole or in the largest pieces,
+/// each without recomputation, which takes time, before with it. Pieces come last because batch norm
+/// sees them.
+pub fn ways(batch: usize, isa: Isa) -> impl Iterator<Item = Compute> {
+    pieces(batch).flat_map(move |piece| {
+        let micro_batch = (piece < batch).then_some(piece);
+        kept_or_again(Compute { micro_batch, ..isa.into() })
+    })
+}
+
+/// `compute` without and with recomputation.
+pub fn kept_or_again(compute: Compute) -> [Compute; 2] {
+    [false, true].map(|recompute| Compute { recompute, ..compute })
+}
+
+/// The first of `ways` with which `peak` stays within `limit`.
 ///
-/// `peak` gets a piece and the bytes of a run in such pieces, and says what the whole process takes.
-/// The network is planned once for each piece that is tried.
+/// `peak` gets a way and the bytes of a run by it, and says what the whole process takes. The network
+/// is planned once for each way that is tried.
 ///
 /// # Errors
-/// The smallest piece there is, where none fits.
+/// The last of the ways, where none fits, or nothing if there is none.
 pub fn fit(
     network: &Network,
     batch: usize,
     recipe: &Recipe,
-    isa: Isa,
+    ways: impl IntoIterator<Item = Compute>,
     limit: u64,
-    peak: impl Fn(usize, &RunBytes) -> u64,
-) -> Result<Compute, usize> {
-    let mut smallest = batch;
-    for piece in pieces(batch) {
-        if peak(piece, &planned(network, piece, recipe)) <= limit {
-            let micro_batch = (piece < batch).then_some(piece);
-            return Ok(Compute { isa, micro_batch });
+    peak: impl Fn(Compute, &RunBytes) -> u64,
+) -> Result<Compute, Option<Compute>> {
+    let mut last = None;
+    for way in ways {
+        if peak(way, &planned(network, batch, recipe, way)) <= limit {
+            return Ok(way);
         }
-        smallest = piece;
+        last = Some(way);
     }
-    Err(smallest)
+    Err(last)
 }
 
-/// The bytes of training `network` in pieces of `piece` samples.
+/// The bytes of training `network` in batches of `batch` samples.
 ///
 /// # Panics
-/// If `piece` is 0.
-pub fn planned(network: &Network, piece: usize, recipe: &Recipe) -> RunBytes {
-    let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
-    RunBytes::of(network, &Plan::new(network, piece, mode))
+/// If `batch` is 0.
+pub fn planned(network: &Network, batch: usize, recipe: &Recipe, compute: Compute) -> RunBytes {
+    RunBytes::of(network, &compute.plan(network, batch, recipe))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::l1::L1Form;
 use super::memory::RunBytes;
 use super::recipe::Recipe;
-use crate::model::{Engine, Mode, Network};
+use crate::model::{Engine, Mode, Network, Plan};
 use crate::sparse::{Isa, L1, Loss, Step, update};
 
 /// How a run computes. Part of its plan: another instruction set or other pieces round otherwise.
@@ -23,11 +23,14 @@ pub struct Compute {
     /// and moves its running statistics by, the statistics of each piece. Frozen batch norm has no
     /// exception.
     pub micro_batch: Option<usize>,
+    /// Whether what batch norms give is computed again for the backward pass, to take less memory
+    /// ([`Plan::recomputing`]). No byte of any result depends on it.
+    pub recompute: bool,
 }
 
 impl From<Isa> for Compute {
     fn from(isa: Isa) -> Self {
-        Self { isa, micro_batch: None }
+        Self { isa, micro_batch: None, recompute: false }
     }
 }
 
@@ -35,6 +38,16 @@ impl Compute {
     /// Samples that go through the network at once, of a batch of `batch`; at least 1.
     pub fn piece(self, batch: usize) -> usize {
         self.micro_batch.unwrap_or(batch).min(batch).max(1)
+    }
+
+    /// The plan by which batches of up to `batch` samples of `network` are learnt.
+    pub fn plan(self, network: &Network, batch: usize, recipe: &Recipe) -> Plan {
+        let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
+        let piece = self.piece(batch);
+        match self.recompute {
+            true => Plan::recomputing(network, piece, mode),
+            false => Plan::new(network, piece, mode),
+        }
     }
 }
 
@@ -61,9 +74,8 @@ impl<'a> Stepper<'a> {
         base: Option<&'a [f32]>,
         compute: Compute,
     ) -> Self {
-        let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
         let piece = compute.piece(batch);
-        let engine = Engine::new(network, piece, mode, compute.isa);
+        let engine = Engine::of(compute.plan(network, batch, recipe), compute.isa);
         let gradient = vec![0.0; network.values.len()];
         Self { recipe, base, isa: compute.isa, piece, engine, gradient }
     }

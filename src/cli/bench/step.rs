@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Samples that go through the network at once [default: the batch]
     #[arg(long, value_name = "N")]
     micro_batch: Option<usize>,
+    /// Compute what batch norms give again in the backward pass, to take less memory
+    #[arg(long)]
+    recompute: bool,
     /// Steps that are timed
     #[arg(long, value_name = "N", default_value_t = 11)]
     repetitions: usize,
@@ -51,7 +54,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let Subject { network, allocation, notes } = args.subject.open()?;
     let samples = Samples::new(&network, batch, args.subject.seed);
     let recipe = Recipe { batch, ..L1Sparse::default().recipe(args.subject.seed) };
-    let compute = Compute { isa: setting::isa(), micro_batch };
+    let compute = Compute { isa: setting::isa(), micro_batch, recompute: args.recompute };
     let mut state = State::new(network);
     let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
     let mut bytes = stepper.bytes(&state.network);
@@ -105,7 +108,7 @@ impl Measured {
         });
         let [macs, all] = network.macs();
         format!(
-            "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}\n\
+            "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}{}\n\
              step {} (median of {}; {} to {}), {:.1} samples/s\n\
              {macs} of {all} MACs a sample ({:.2} %)\n\n{table}{above}{}",
             network.description.name,
@@ -113,6 +116,7 @@ impl Measured {
             100.0 * network.sparsity(),
             rayon::current_num_threads(),
             learn::plan(*compute),
+            if compute.recompute { ", activations computed again" } else { "" },
             told(timings.median()),
             timings.count(),
             told(timings.min()),
@@ -131,7 +135,8 @@ impl Measured {
         json!({
             "command": "bench step", "model": network.description.name, "device": args.effort.device,
             "threads": rayon::current_num_threads(), "batch": args.batch,
-            "micro_batch": compute.micro_batch, "sparsity_percent": 100.0 * network.sparsity(),
+            "micro_batch": compute.micro_batch, "recompute": compute.recompute,
+            "sparsity_percent": 100.0 * network.sparsity(),
             "sparsity_of": "prunable weights", "allocation": allocation, "method": METHOD,
             "plan": learn::plan(*compute), "instruction_set": compute.isa.name(),
             "warm_up": args.effort.warm_up, "repetitions": timings.count(),

@@ -1,0 +1,250 @@
+//! One step of a plan, forward or backward, over the arena.
+
+use super::engine::Arena;
+use super::network::Network;
+use super::plan::{Handing, Mode, Place, Plan, StepPlan, Work};
+use crate::sparse::{
+    AvgPool, BatchNorm, Blocked, Isa, MaxPool, NormGradients, Operands, PadShortcut, Running,
+    Saved, Target, add, copy_or_add, relu, relu_backward,
+};
+
+/// What steps work on. The plan is borrowed apart, so that a step can be read while values change.
+pub(super) struct Walk<'a> {
+    pub plan: &'a Plan,
+    pub isa: Isa,
+    pub arena: &'a mut Arena,
+    pub saved: &'a mut [Vec<Saved>],
+    pub scratch: &'a mut Vec<f32>,
+    pub samples: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn blocks(&self) -> usize {
+        Blocked::blocks(self.samples)
+    }
+
+    fn activation(&self, tensor: usize) -> &'a Place {
+        &self.plan.tensors[tensor].activation
+    }
+
+    fn gradient(&self, tensor: usize) -> Option<&'a Place> {
+        self.plan.tensors[tensor].gradient.as_ref()
+    }
+
+    /// Runs a step forward. In [`Mode::Train`], a batch norm moves its running statistics.
+    pub fn forward(&mut self, step: &StepPlan, network: &mut Network) {
+        if let Work::BatchNorm { .. } = step.work {
+            return self.norm_forward(step, network);
+        }
+        let (blocks, isa) = (self.blocks(), self.isa);
+        let (from, to) = (self.activation(step.inputs[0]), self.activation(step.output));
+        let (input, output) = (from.geometry, to.geometry);
+        let [x, y] = self.arena.parts([from.of(blocks), to.of(blocks)]);
+        let x = &*x;
+        if to.shared {
+            output.clear_halo(y);
+        }
+        match &step.work {
+            Work::Conv { plan, weight, bias } => {
+                let bias = bias.map(|bias| network.packed(bias));
+                let values = network.packed(*weight);
+                plan.forward(isa, values, bias, x, y, step.relu, self.scratch);
+            }
+            Work::Relu => relu(isa, (x, input), (y, output)),
+            Work::Add => {
+                let other = self.activation(step.inputs[1]);
+                let ranges = [from.of(blocks), other.of(blocks), to.of(blocks)];
+                let [a, b, y] = self.arena.parts(ranges);
+                add(isa, (a, input), (b, other.geometry), (y, output), step.relu);
+            }
+            &Work::MaxPool { kernel, stride, padding } => {
+                MaxPool { input, output, kernel, stride, padding }.forward(isa, x, y);
+            }
+            &Work::AvgPool { kernel, stride } => {
+                AvgPool { input, output, kernel, stride }.forward(isa, x, y);
+            }
+            &Work::PadShortcut { stride } => {
+                PadShortcut { input, output, stride }.forward(x, y);
+            }
+            Work::BatchNorm { .. } => {}
+        }
+    }
+
+    fn norm_forward(&mut self, step: &StepPlan, network: &mut Network) {
+        let &Work::BatchNorm { scale, buffer, epsilon, momentum, slot } = &step.work else {
+            return;
+        };
+        let blocks = self.blocks();
+        let (from, to) = (self.activation(step.inputs[0]), self.activation(step.output));
+        let addend = step.inputs.get(1).map(|&tensor| self.activation(tensor));
+        let (x, addend, y) = self.arena.normed(blocks, from, addend, to);
+        let norm = BatchNorm { input: from.geometry, epsilon, relu: step.relu };
+        let saved = &mut self.saved[slot];
+        let ([scale, shift], [mean, variance]) = network.norm(scale, buffer);
+        let of = Operands { x, scale, shift };
+        if self.plan.mode == Mode::Train {
+            let running = Running { mean, variance, momentum };
+            norm.train(self.isa, of, addend, self.samples, saved, running, y);
+        } else {
+            norm.frozen(saved, mean, variance);
+            norm.forward(self.isa, of, addend, saved, y);
+        }
+    }
+
+    /// Writes a batch norm's output for the backward pass: the bytes that it had forward.
+    fn again(&mut self, step: &StepPlan, network: &Network) {
+        let &Work::BatchNorm { scale, epsilon, slot, .. } = &step.work else { return };
+        let (from, to) = (self.activation(step.inputs[0]), self.plan.tensors[step.output].kept());
+        let (x, addend, y) = self.arena.normed(self.blocks(), from, None, to);
+        let norm = BatchNorm { input: from.geometry, epsilon, relu: step.relu };
+        let of = Operands { x, scale: network.packed(scale), shift: network.packed(scale + 1) };
+        norm.forward(self.isa, of, addend, &self.saved[slot], y);
+    }
+
+    /// Runs a step backward: adds the gradients of its parameters to `gradient`, and hands its
+    /// inputs theirs.
+    pub fn backward(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
+        for &writer in &step.again {
+            self.again(&self.plan.steps[writer], network);
+        }
+        let (blocks, isa) = (self.blocks(), self.isa);
+        let Some(dy) = self.gradient(step.output) else { return };
+        if let Work::BatchNorm { .. } = step.work {
+            self.norm_backward(step, network, gradient);
+        } else if step.relu || matches!(step.work, Work::Relu) {
+            let y = self.activation(step.output);
+            let [y_values, dy_values] = self.arena.parts([y.of(blocks), dy.of(blocks)]);
+            relu_backward(isa, (y_values, y.geometry), (dy_values, dy.geometry));
+        }
+        self.parameter_gradient(step, network, gradient);
+        for (i, &input) in step.inputs.iter().enumerate() {
+            let first = matches!(step.work, Work::BatchNorm { .. }) && i == 0;
+            if first || step.gradients[i] == Handing::Same {
+                continue;
+            }
+            let Some(dx) = self.gradient(input) else { continue };
+            if dx.shared && step.gradients[i] == Handing::Write {
+                let [values] = self.arena.parts([dx.of(blocks)]);
+                dx.geometry.clear_halo(values);
+            }
+            self.input_gradient(step, i, network, (dy, dx));
+        }
+    }
+
+    /// Gradients of a convolution's weight and bias.
+    fn parameter_gradient(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
+        let blocks = self.blocks();
+        let Work::Conv { plan, weight, bias } = &step.work else { return };
+        let Some(dy) = self.gradient(step.output) else { return };
+        let x = self.plan.tensors[step.inputs[0]].kept();
+        let [x, dy] = self.arena.parts([x.of(blocks), dy.of(blocks)]);
+        let weight = network.parameters[*weight].range.clone();
+        plan.weight_gradient(self.isa, dy, x, &mut gradient[weight]);
+        if let Some(bias) = bias {
+            plan.bias_gradient(dy, &mut gradient[network.parameters[*bias].range.clone()]);
+        }
+    }
+
+    /// The gradient of input `i`, unless it is what a batch norm normalises.
+    fn input_gradient(
+        &mut self,
+        step: &StepPlan,
+        i: usize,
+        network: &Network,
+        (dy_place, dx_place): (&Place, &Place),
+    ) {
+        let (blocks, isa) = (self.blocks(), self.isa);
+        let accumulate = step.gradients[i] == Handing::Add;
+        let x_place = self.plan.tensors[step.inputs[i]].kept();
+        let (input, output) = (x_place.geometry, self.activation(step.output).geometry);
+        let ranges = [dy_place.of(blocks), dx_place.of(blocks)];
+        let (from, to) = (dy_place.geometry, dx_place.geometry);
+        if let &Work::MaxPool { kernel, stride, padding } = &step.work {
+            let [dy_range, dx_range] = ranges;
+            let [x, dy, dx] = self.arena.parts([x_place.of(blocks), dy_range, dx_range]);
+            let pool = MaxPool { input, output, kernel, stride, padding };
+            return pool.backward(isa, x, (dy, from), (dx, to), accumulate);
+        }
+        let [dy, dx] = self.arena.parts(ranges);
+        match &step.work {
+            Work::Conv { plan, weight, .. } => {
+                let values = network.packed(*weight);
+                plan.input_gradient(isa, values, dy, dx, accumulate, self.scratch);
+            }
+            // What a batch norm reads besides its input is added, and it has closed `dy`.
+            Work::Relu | Work::Add | Work::BatchNorm { .. } => {
+                copy_or_add(isa, (dy, from), (dx, to), accumulate);
+            }
+            &Work::AvgPool { kernel, stride } => {
+                let pool = AvgPool { input, output, kernel, stride };
+                pool.backward(isa, (dy, from), (dx, to), accumulate);
+            }
+            &Work::PadShortcut { stride } => {
+                let shortcut = PadShortcut { input, output, stride };
+                shortcut.backward((dy, from), (dx, to), accumulate);
+            }
+            Work::MaxPool { .. } => {}
+        }
+    }
+
+    /// The gradients of a batch norm's parameters, and of what it normalises.
+    fn norm_backward(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
+        let &Work::BatchNorm { scale, epsilon, slot, .. } = &step.work else { return };
+        let blocks = self.blocks();
+        let (x, y) = (self.plan.tensors[step.inputs[0]].kept(), self.activation(step.output));
+        let Some((dx, dy)) = self.gradient(step.inputs[0]).zip(self.gradient(step.output)) else {
+            return;
+        };
+        let asks_output = step.relu && step.inputs.len() > 1;
+        let ranges = [x.of(blocks), dy.of(blocks), dx.of(blocks)];
+        let (x_values, y_values, dy_values, dx_values) = if asks_output {
+            let [x, dy, dx] = ranges;
+            let [x, y, dy, dx] = self.arena.parts([x, y.of(blocks), dy, dx]);
+            (&*x, Some(&*y), dy, dx)
+        } else {
+            let [x, dy, dx] = self.arena.parts(ranges);
+            (&*x, None, dy, dx)
+        };
+        let [dscale, dshift] = [scale, scale + 1].map(|p| network.parameters[p].range.clone());
+        let (before, after) = gradient.split_at_mut(dshift.start);
+        let accumulate = step.gradients[0] == Handing::Add;
+        let to = NormGradients {
+            dy: (dy_values, dy.geometry),
+            y: y_values.map(|values| (values, y.geometry)),
+            dscale: &mut before[dscale],
+            dshift: &mut after[..dshift.len()],
+            dx: Target { values: dx_values, places: dx.geometry, clear: dx.shared && !accumulate },
+            accumulate,
+        };
+        let (scale, shift) = (network.packed(scale), network.packed(scale + 1));
+        let of = Operands { x: x_values, scale, shift };
+        let norm = BatchNorm { input: x.geometry, epsilon, relu: step.relu };
+        let frozen = self.plan.mode == Mode::Frozen;
+        norm.backward(self.isa, of, self.samples, &self.saved[slot], frozen, to);
+    }
+}
+
+impl Arena {
+    /// What a batch norm reads, adds and writes.
+    #[allow(clippy::type_complexity)]
+    fn normed(
+        &mut self,
+        blocks: usize,
+        x: &Place,
+        addend: Option<&Place>,
+        y: &Place,
+    ) -> (&[f32], Option<(&[f32], Blocked)>, Target<'_>) {
+        let target = |values| Target { values, places: y.geometry, clear: y.shared };
+        match addend {
+            Some(addend) => {
+                let ranges = [x.of(blocks), addend.of(blocks), y.of(blocks)];
+                let [x, more, y] = self.parts(ranges);
+                (x, Some((more, addend.geometry)), target(y))
+            }
+            None => {
+                let [x, y] = self.parts([x.of(blocks), y.of(blocks)]);
+                (x, None, target(y))
+            }
+        }
+    }
+}
