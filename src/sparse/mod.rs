@@ -32,6 +32,7 @@ mod pointwise;
 mod pool;
 mod rows;
 mod shortcut;
+pub mod single;
 mod update;
 mod weight_gradient;
 
