@@ -41,12 +41,21 @@ pub(super) struct Spot {
 /// A layer's weights, as its kernel goes through them.
 #[derive(Clone, Debug)]
 pub(super) enum Weights {
-    /// A list for each filter: those from `starts[f]` to `starts[f + 1]`.
-    Lists { starts: Vec<u32>, terms: Vec<Term> },
+    /// Lists, cut by input channels into `blocks` so that what a block reads stays in the nearest cache
+    /// while all filters of a unit pass over it: `[unit][block][filter of the unit]`, list `i` from
+    /// `starts[i]` to `starts[i + 1]`.
+    Lists { blocks: usize, starts: Vec<u32>, terms: Vec<Term> },
     /// Every weight exists: offsets once, values by [`TILE`] filters, `[F / TILE][K][TILE]`.
     Tiles { offsets: Vec<u32>, values: Vec<f32> },
     /// Every weight exists and a filter has one place, whose inputs lie side by side: `[F][K]`.
     Rows { depth: usize, values: Vec<f32> },
+}
+
+/// Which block of the lists it is: sums begin with the bias in the first, and are finished in the last.
+#[derive(Clone, Copy)]
+struct Part {
+    first: bool,
+    last: bool,
 }
 
 /// What a unit of a layer reads and writes.
@@ -73,7 +82,7 @@ impl Task for Unit<'_> {
     #[inline(always)]
     fn run<L: Lanes>(mut self) {
         match self.weights {
-            Weights::Lists { starts, terms } if self.is_dot() => {
+            Weights::Lists { starts, terms, .. } if self.is_dot() => {
                 for filter in self.filters.clone() {
                     let terms = &terms[starts[filter] as usize..starts[filter + 1] as usize];
                     // SAFETY: offsets of terms lie inside the input (module doc).
@@ -87,19 +96,25 @@ impl Task for Unit<'_> {
                     self.put(filter, sum);
                 }
             }
-            Weights::Lists { starts, terms } => {
+            Weights::Lists { blocks, starts, terms } => {
+                let filters = self.filters.len();
+                let starts = &starts[self.filters.start * blocks..];
                 for spots in self.spots.chunks(VECTORS) {
-                    // SAFETY: terms and spots lie inside the tensors (module doc).
-                    unsafe {
-                        match (spots.len(), L::WIDE) {
-                            (1, false) => self.lists::<L, 1, 4>(spots, starts, terms),
-                            (1, true) => self.lists::<L, 1, 8>(spots, starts, terms),
-                            (2, false) => self.lists::<L, 2, 2>(spots, starts, terms),
-                            (2, true) => self.lists::<L, 2, 4>(spots, starts, terms),
-                            (3, false) => self.lists::<L, 3, 1>(spots, starts, terms),
-                            (3, true) => self.lists::<L, 3, 2>(spots, starts, terms),
-                            (_, false) => self.lists::<L, 4, 1>(spots, starts, terms),
-                            (_, true) => self.lists::<L, 4, 2>(spots, starts, terms),
+                    for block in 0..*blocks {
+                        let part = Part { first: block == 0, last: block + 1 == *blocks };
+                        let lists = (&starts[block * filters..][..filters + 1], &terms[..]);
+                        // SAFETY: terms and spots lie inside the tensors (module doc).
+                        unsafe {
+                            match (spots.len(), L::WIDE) {
+                                (1, false) => self.lists::<L, 1, 4>(spots, lists, part),
+                                (1, true) => self.lists::<L, 1, 8>(spots, lists, part),
+                                (2, false) => self.lists::<L, 2, 2>(spots, lists, part),
+                                (2, true) => self.lists::<L, 2, 4>(spots, lists, part),
+                                (3, false) => self.lists::<L, 3, 1>(spots, lists, part),
+                                (3, true) => self.lists::<L, 3, 2>(spots, lists, part),
+                                (_, false) => self.lists::<L, 4, 1>(spots, lists, part),
+                                (_, true) => self.lists::<L, 4, 2>(spots, lists, part),
+                            }
                         }
                     }
                 }
@@ -140,13 +155,14 @@ impl Unit<'_> {
     /// `T` vectors of places of each filter, in `P` interleaved sums.
     ///
     /// # Safety
-    /// Terms and spots lie inside the tensors, sixteen values from each on.
+    /// Terms and spots lie inside the tensors, sixteen values from each on; if the lists go on in
+    /// another block, inside the output too.
     #[inline(always)]
     unsafe fn lists<L: Lanes, const T: usize, const P: usize>(
         &mut self,
         spots: &[Spot],
-        starts: &[u32],
-        terms: &[Term],
+        (starts, terms): (&[u32], &[Term]),
+        part: Part,
     ) {
         let mut from = [self.from.as_ptr(); T];
         for (from, spot) in from.iter_mut().zip(spots) {
@@ -154,9 +170,18 @@ impl Unit<'_> {
             *from = unsafe { from.add(spot.from as usize) };
         }
         for filter in self.filters.clone() {
-            let terms = &terms[starts[filter] as usize..starts[filter + 1] as usize];
+            let index = filter - self.filters.start;
+            let terms = &terms[starts[index] as usize..starts[index + 1] as usize];
             let mut sums = [[L::splat(0.0); T]; P];
-            sums[0] = [L::splat(self.bias[filter]); T];
+            if part.first {
+                sums[0] = [L::splat(self.bias[filter]); T];
+            } else {
+                for (sum, spot) in sums[0].iter_mut().zip(spots) {
+                    let at = index * self.plane + spot.to as usize;
+                    // SAFETY: the caller vouches for it, and the block before wrote there.
+                    *sum = unsafe { L::load(self.to.as_ptr().add(at)) };
+                }
+            }
             let (whole, rest) = terms.as_chunks::<P>();
             for terms in whole {
                 for (term, sums) in terms.iter().zip(&mut sums) {
@@ -175,8 +200,15 @@ impl Unit<'_> {
                 }
             }
             for (spot, sum) in spots.iter().zip(sum) {
-                // SAFETY: the caller vouches for it.
-                unsafe { self.store::<L>(filter, *spot, sum) };
+                // SAFETY: the caller vouches for it; where there are blocks, all lanes are places.
+                unsafe {
+                    if part.last {
+                        self.store::<L>(filter, *spot, sum);
+                    } else {
+                        let at = index * self.plane + spot.to as usize;
+                        L::store(self.to.as_mut_ptr().add(at), sum);
+                    }
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::super::LANES;
 use super::super::conv::ConvShape;
 use super::super::mask::Mask;
-use super::kernel::{Spot, TILE, Term, Weights};
+use super::kernel::{Spot, TILE, Term, VECTORS, Weights};
 use super::layout::{Layout, Lowering, inside};
 
 /// How a layer reads its input.
@@ -82,11 +82,23 @@ impl Source {
         })
     }
 
-    fn values(&self) -> usize {
+    fn channels(&self) -> usize {
         match self {
-            Self::Dot(layout) | Self::Plain(layout) => layout.channels * layout.plane(),
-            Self::Lowered(lowering, _) => lowering.channels * lowering.plane(),
+            Self::Dot(layout) | Self::Plain(layout) => layout.channels,
+            Self::Lowered(lowering, _) => lowering.channels,
         }
+    }
+
+    /// Values from one channel to the next.
+    fn plane(&self) -> usize {
+        match self {
+            Self::Dot(layout) | Self::Plain(layout) => layout.plane(),
+            Self::Lowered(lowering, _) => lowering.plane(),
+        }
+    }
+
+    fn values(&self) -> usize {
+        self.channels() * self.plane()
     }
 }
 
@@ -98,12 +110,10 @@ pub(super) struct Layer {
     pub spots: Vec<Spot>,
     /// Lanes of each vector that are places.
     pub lanes: usize,
-    /// Multiply-accumulates of all filters.
-    pub macs: usize,
 }
 
 impl Layer {
-    /// The layer `shape` whose existing weights, at `mask`, are `values`.
+    /// The layer `shape` whose existing weights, at `mask`, are `values`, in units of `share` filters.
     ///
     /// # Panics
     /// If layouts do not fit the shape, or mask, values or bias are of another layer.
@@ -112,34 +122,34 @@ impl Layer {
         (mask, values): (&Mask, &[f32]),
         bias: Vec<f32>,
         source: Source,
-        output: Layout,
+        (output, share): (Layout, usize),
         second: Option<Layout>,
     ) -> Self {
         assert_eq!(mask.existing(), values.len(), "one value for each weight that exists");
         assert_eq!([bias.len(), output.channels], [shape.filters; 2], "one bias a filter");
         let (spots, lanes) = spots(source, output, second);
+        let blocks = if lanes < LANES { 1 } else { blocks(&shape, values.len(), source, output) };
         let lists = lists(&shape, (mask, values), source);
         let furthest = lists.terms().iter().map(|term| term.offset as usize).max();
         let place = spots.iter().map(|spot| spot.from as usize).max().unwrap_or(0);
         // A vector that is not all places reads on into the slack behind the tensor.
         let end = furthest.map_or(0, |term| term + place + lanes);
         assert!(end <= source.values(), "a tap reads {end} of {} values", source.values());
-        let macs = lists.terms().len() * output.height * output.width;
         let all = mask.existing() == mask.len() && shape.groups == 1;
         let weights = match (all, source) {
             (true, Source::Dot(_)) => lists.rows(shape.filters),
             (true, _) => lists.tiles(shape.filters),
-            _ => Weights::Lists { starts: lists.starts, terms: lists.terms },
+            _ => lists.cut(source.channels().div_ceil(blocks) * source.plane(), blocks, share),
         };
         let mut bias = bias;
         bias.resize(shape.filters.next_multiple_of(TILE), 0.0);
-        Self { weights, bias, spots, lanes, macs }
+        Self { weights, bias, spots, lanes }
     }
 
     /// Bytes of weights and of where they lie.
     pub fn bytes(&self) -> usize {
         let weights = match &self.weights {
-            Weights::Lists { starts, terms } => {
+            Weights::Lists { starts, terms, .. } => {
                 size_of_val(starts.as_slice()) + size_of_val(terms.as_slice())
             }
             Weights::Tiles { offsets, values } => {
@@ -186,6 +196,32 @@ fn spots(source: Source, output: Layout, second: Option<Layout>) -> (Vec<Spot>, 
         }
     }
     (spots, line.min(LANES))
+}
+
+/// Bytes of the nearest cache that a block of input channels may take.
+const NEAR: usize = 20 << 10;
+/// Terms that a list must have in a block for its sums to be worth writing and reading in between.
+const FEW: usize = 16;
+
+/// Into how many blocks of input channels the lists are cut.
+fn blocks(shape: &ConvShape, existing: usize, source: Source, output: Layout) -> usize {
+    let tile = VECTORS * LANES;
+    let values = match source {
+        Source::Dot(_) => return 1,
+        Source::Plain(layout) => {
+            let rows = tile.div_ceil(output.width) + shape.kernel[0] - 1;
+            layout.plane().min(rows * layout.row())
+        }
+        Source::Lowered(lowering, _) => {
+            let run = tile + (shape.kernel[0] - 1) / shape.stride[0] * output.width;
+            lowering.plane().min(run * shape.kernel[1] * shape.stride[0].min(shape.kernel[0]))
+        }
+    };
+    if shape.groups > 1 {
+        return 1;
+    }
+    let bytes = size_of::<f32>() * values * source.channels();
+    bytes.div_ceil(NEAR).min(existing / shape.filters / FEW).max(1)
 }
 
 /// A list of terms for each filter.
@@ -244,7 +280,27 @@ impl Lists {
             let values = self.terms.iter().map(|term| term.value).collect();
             Weights::Rows { depth, values }
         } else {
-            Weights::Lists { starts: self.starts, terms: self.terms }
+            Weights::Lists { blocks: 1, starts: self.starts, terms: self.terms }
         }
+    }
+
+    /// Each list in `blocks` parts, a part reading `values` of the input, by units of `share` filters.
+    fn cut(self, values: usize, blocks: usize, share: usize) -> Weights {
+        let filters = self.starts.len() - 1;
+        let (mut starts, mut terms) = (vec![0], Vec::with_capacity(self.terms.len()));
+        for first in (0..filters).step_by(share) {
+            for block in 0..blocks {
+                for filter in first..(first + share).min(filters) {
+                    let list = self.starts[filter] as usize..self.starts[filter + 1] as usize;
+                    let list = &self.terms[list];
+                    let end = |block: usize| {
+                        list.partition_point(|term| (term.offset as usize) < block * values)
+                    };
+                    terms.extend_from_slice(&list[end(block)..end(block + 1)]);
+                    starts.push(index(terms.len()));
+                }
+            }
+        }
+        Weights::Lists { blocks, starts, terms }
     }
 }

@@ -202,9 +202,10 @@ fn step(index: usize, operation: Operation<'_>, plan: &Plan) -> (Step, usize) {
                 }
             };
             let addend = second.as_ref().map(|place| place.layout);
-            let layer = Layer::new(shape, (mask, &values), bias, source, to.layout, addend);
-            let macs = layer.macs;
-            (step::Work::Layer { layer: Box::new(layer), relu }, macs)
+            let cost = values.len() * to.layout.height * to.layout.width;
+            let output = (to.layout, share(shape.filters, cost));
+            let layer = Layer::new(shape, (mask, &values), bias, source, output, addend);
+            (step::Work::Layer { layer: Box::new(layer), relu }, cost)
         }
         Work::Affine { scale, shift } => of_planes(Planes::Affine { scale, shift, relu }, 4),
         Work::MaxPool { kernel, stride, padding } => {
@@ -215,10 +216,14 @@ fn step(index: usize, operation: Operation<'_>, plan: &Plan) -> (Step, usize) {
         }
         Work::PadShortcut { stride } => of_planes(Planes::PadShortcut { stride }, 4),
     };
-    let units = (cost / UNIT).clamp(1, UNITS);
-    let share = shape[0].div_ceil(units).next_multiple_of(TILE);
-    let copies = plan.copies[index + 1].clone();
+    let (share, copies) = (share(shape[0], cost), plan.copies[index + 1].clone());
     (Step { work, from, second, to, copies, share }, cost)
+}
+
+/// Planes in a unit, of `channels` that cost `cost` together.
+fn share(channels: usize, cost: usize) -> usize {
+    let units = (cost / UNIT).clamp(1, UNITS);
+    channels.div_ceil(units).next_multiple_of(TILE)
 }
 
 fn size(layout: Layout) -> [usize; 3] {
