@@ -10,7 +10,7 @@
 //!
 //! Tensors are `[C][H + 2h][W + 2w]`, the halo being as wide as the padding of layers that read whole
 //! rows. Where rows are shorter than a vector, or a layer has a stride, the step that writes the
-//! tensor also writes copies of it ([`layout::Lowering`]), moved by one column each, while the plane
+//! tensor also writes copies of it (`Lowering`), moved by one column each, while the plane
 //! is in the nearest cache: each tap is then one run over all rows.
 //!
 //! Tensors whose lives do not meet share places, but only those of one geometry do, so a halo of zeros
