@@ -32,8 +32,8 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
     same_keys(
         &latency,
         "command model device threads batch sparsity_percent sparsity_of allocation plan \
-         instruction_set warm_up repetitions median_ns p95_ns p99_ns min_ns max_ns macs \
-         macs_dense notes",
+         instruction_set warm_up repetitions median_ns p95_ns p99_ns min_ns max_ns \
+         peak_bytes macs macs_dense notes",
     );
     let load = json(home.path(), "bench load --model base.esm --repetitions 3");
     same_keys(

@@ -192,7 +192,7 @@ pub(super) struct Draft<'a> {
 }
 
 /// The convolution that an operation is, a linear layer being one that covers its input.
-fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
+pub(super) fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
     match *op {
         Op::Conv { filters, kernel, stride, padding, groups, .. } => {
             // A step longer than the padded input is never taken, so it may as well be as long.

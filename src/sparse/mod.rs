@@ -35,6 +35,7 @@ mod pointwise;
 mod pool;
 mod rows;
 mod shortcut;
+pub mod single;
 mod strip;
 mod tiles;
 mod update;

@@ -11,7 +11,7 @@ use super::super::setting::{self, Common, Out};
 use super::subject::{Samples, Subject, SubjectArgs};
 use super::timings::{Timings, nanoseconds, told};
 use super::{Effort, some};
-use crate::model::{Engine, Mode};
+use crate::model::Predictor;
 
 /// Measure a prediction: sample in, forward with running statistics, probabilities out.
 #[derive(clap::Args, Debug)]
@@ -36,22 +36,23 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let batch = some("--batch", args.batch, 65_536)?;
     let repetitions = some("--repetitions", args.repetitions, 10_000_000)?;
-    let Subject { mut network, allocation, notes: warnings } = args.subject.open()?;
+    let Subject { network, allocation, notes: warnings } = args.subject.open()?;
     let samples = Samples::new(&network, batch, args.subject.seed);
     let isa = setting::isa();
-    let mut engine = Engine::new(&network, batch, Mode::Evaluate, isa);
-    let mut probabilities = Vec::new();
+    let mut predictor = Predictor::new(&network, isa);
+    let classes = network.description.classes;
+    let mut probabilities = Vec::with_capacity(batch * classes);
     let timings = Timings::of(args.effort.warm_up, repetitions, || {
         probabilities.clear();
-        engine.load(&network, batch, |i, out| samples.read(i, out));
-        engine.forward(&mut network);
-        engine.probabilities(&mut probabilities);
+        for index in 0..batch {
+            probabilities.extend_from_slice(predictor.predict(|out| samples.read(index, out)));
+        }
         Ok::<(), Infallible>(())
     });
     let Ok(timings) = timings;
     let [macs, macs_dense] = network.macs();
     let threads = rayon::current_num_threads();
-    let plan = learn::plan(isa);
+    let plan = format!("{}, single sample, batch norm folded", learn::plan(isa));
     let sparsity = 100.0 * network.sparsity();
     let name = &network.description.name;
     let text = format!(
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         "warm_up": args.effort.warm_up, "repetitions": timings.count(),
         "median_ns": nanoseconds(timings.median()), "p95_ns": nanoseconds(timings.quantile(0.95)),
         "p99_ns": nanoseconds(timings.quantile(0.99)), "min_ns": nanoseconds(timings.min()),
-        "max_ns": nanoseconds(timings.max()), "macs": macs, "macs_dense": macs_dense,
+        "max_ns": nanoseconds(timings.max()), "peak_bytes": predictor.peak_bytes(), "macs": macs, "macs_dense": macs_dense,
         "notes": warnings,
     });
     out.result(&text, &value)
