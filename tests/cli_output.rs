@@ -42,9 +42,13 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     let train = json(home.path(), "train --model cnn16 --data made --epochs 1 --out new.esm");
     same_keys(
         &train,
-        "command file id file_bytes model data seed recipe plan test_accuracy seconds epochs warnings",
+        "command file id file_bytes model data seed recipe plan test_accuracy seconds phase_seconds \
+         epochs warnings",
     );
-    same_keys(&train["epochs"][0], "epoch loss accuracy rate gamma at_centre seconds");
+    same_keys(&train["phase_seconds"], "open learn evaluate");
+    let epoch = &train["epochs"][0];
+    same_keys(epoch, "epoch loss accuracy rate gamma at_centre seconds phase_seconds");
+    same_keys(&epoch["phase_seconds"], "load forward backward update");
     same_keys(&train["test_accuracy"], "value unit of samples interval95 definition");
     let prune = json(home.path(), "prune --model base.esm --data made --sparsity 0.9 --out p.esm");
     same_keys(

@@ -10,6 +10,7 @@ use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::Past;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
+use crate::base::clock::Stopwatch;
 use crate::base::hash::Digest;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::{Extraction, Splits};
@@ -69,7 +70,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         return Err(Fault::Usage("--epochs is 0: nothing would be learnt; give 1 or more".into()));
     }
     let features = args.features.as_deref().map(Extraction::parse).transpose()?;
+    let watch = Stopwatch::start();
     let mut data = args.data.open(features)?;
+    let open = watch.seconds();
     let description = setting::describe(&args.model, data.train.classes.len())?;
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
@@ -110,11 +113,21 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         compute,
         checkpoint: Some(checkpoint),
     };
+    let watch = Stopwatch::start();
     let reports = job.run(&mut state)?;
+    let spent = Spent { open, learn: watch.seconds() };
     let facts = facts.with("epoch", state.epoch.to_string());
     let artifact = save(&state, &meaning, &facts, args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
-    tell(args, out, &data, &artifact, &recipe, &reports, &settled)
+    tell(args, out, &data, &artifact, &recipe, &reports, &settled, spent)
+}
+
+/// Seconds of what a run does before it is told.
+struct Spent {
+    /// Opening the data.
+    open: f64,
+    /// Epochs, and writing checkpoints between them.
+    learn: f64,
 }
 
 /// How the run computes, and what it takes in memory where somebody asked.
@@ -156,8 +169,11 @@ fn tell(
     recipe: &Recipe,
     reports: &[EpochReport],
     settled: &Settled,
+    Spent { open, learn }: Spent,
 ) -> Result<(), Fault> {
+    let watch = Stopwatch::start();
     let test = learn::test_accuracy(&artifact.network, data, settled.compute)?;
+    let evaluate = watch.seconds();
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let loss = reports.last().map_or("unknown".into(), |report| format!("{:.4}", report.loss));
     let model = &artifact.network.description.name;
@@ -178,7 +194,8 @@ fn tell(
     let value = json!({
         "command": "train", "file": setting::told(&args.out), "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
         "model": model, "data": data.name, "seed": args.seed, "recipe": setting::plain(recipe),
-        "plan": learn::plan(settled.compute), "test_accuracy": test, "seconds": seconds, "epochs": setting::plain(&reports),
+        "plan": learn::plan(settled.compute), "test_accuracy": test, "seconds": seconds,
+        "phase_seconds": { "open": open, "learn": learn, "evaluate": evaluate }, "epochs": setting::plain(&reports),
         "warnings": settled.notes,
     });
     out.result(&text, &value)

@@ -108,74 +108,121 @@ struct Unit<'a> {
     gradient: &'a [f32],
 }
 
+/// `sign(value) * max(|value| - threshold, 0)`.
 #[inline(always)]
 fn soft(value: f32, threshold: f32) -> f32 {
     let size = value.abs() - threshold;
     if size > 0.0 { size.copysign(value) } else { 0.0 }
 }
 
+/// 1, -1, or 0 at exactly 0; without a branch, so that lanes need none.
+#[inline(always)]
+fn sign(value: f32) -> f32 {
+    let above = if value > 0.0 { 1.0 } else { 0.0 };
+    let below = if value < 0.0 { 1.0 } else { 0.0 };
+    above - below
+}
+
+/// Vectors whose sizes a lane sums in `f32` before they join a sum in `f64`: few enough to lose
+/// nothing that counts, and a conversion for each weight would cost as much as the step.
+const SPAN: usize = 32;
+
 impl Unit<'_> {
+    /// Steps all weights of the unit, towards zero or towards `base`.
     #[inline(always)]
     fn each(
-        &mut self,
-        centre: impl Fn(usize) -> f32,
-        pull: impl Fn(f32) -> f32,
-        shrink: impl Fn(f32) -> f32,
+        self,
+        base: Option<&[f32]>,
+        pull: impl Fn(f32) -> f32 + Copy,
+        shrink: impl Fn(f32) -> f32 + Copy,
     ) -> UpdateStatistics {
+        let span = SPAN * LANES;
+        let mut all = UpdateStatistics::default();
+        let spans = self.values.chunks_mut(span).zip(self.momentum.chunks_mut(span));
+        for (place, ((values, kept), gradient)) in spans.zip(self.gradient.chunks(span)).enumerate()
+        {
+            let base = base.map(|base| &base[place * span..][..values.len()]);
+            let seen = Span { step: self.step, values, kept, gradient, base }.run(pull, shrink);
+            all.l1_norm += seen.l1_norm;
+            all.at_centre += seen.at_centre;
+        }
+        all
+    }
+}
+
+/// Weights that are stepped between two additions in `f64`.
+struct Span<'a> {
+    step: Step<'a>,
+    values: &'a mut [f32],
+    kept: &'a mut [f32],
+    gradient: &'a [f32],
+    base: Option<&'a [f32]>,
+}
+
+impl Span<'_> {
+    #[inline(always)]
+    fn run(self, pull: impl Fn(f32) -> f32, shrink: impl Fn(f32) -> f32) -> UpdateStatistics {
         let Step { rate, momentum, decay, .. } = self.step;
-        let Self { values, momentum: kept, gradient, .. } = self;
-        let (kept, gradient) = (&mut kept[..values.len()], &gradient[..values.len()]);
-        let mut one = |i: usize| {
-            let (w, c) = (values[i], centre(i));
-            let g = gradient[i] + decay * w + pull(w - c);
-            let m = momentum * kept[i] + g;
-            let away = shrink(w - rate * m - c);
-            kept[i] = m;
-            values[i] = if away == 0.0 { c } else { c + away };
-            (f64::from(away.abs()), u32::from(away == 0.0))
+        let step = |w: &mut f32, kept: &mut f32, gradient: f32, centre: f32| {
+            let g = gradient + decay * *w + pull(*w - centre);
+            let m = momentum * *kept + g;
+            let away = shrink(*w - rate * m - centre);
+            *kept = m;
+            *w = if away == 0.0 { centre } else { centre + away };
+            (away.abs(), u32::from(away == 0.0))
         };
-        // A sum for each lane, so that no addition waits for the one before.
-        let (mut norms, mut at_centre) = ([0.0; LANES], [0; LANES]);
-        let len = gradient.len();
-        let whole = len / LANES * LANES;
-        for start in (0..whole).step_by(LANES) {
+        // A sum for each lane, so that no addition waits for the one before; arrays of sixteen, so
+        // that the compiler knows every length and makes vectors of them.
+        let (mut sizes, mut at_centre) = ([0.0f32; LANES], [0u32; LANES]);
+        let (values, last_values) = self.values.as_chunks_mut::<LANES>();
+        let (kept, last_kept) = self.kept.as_chunks_mut::<LANES>();
+        let (gradient, last_gradient) = self.gradient.as_chunks::<LANES>();
+        let centres = |at: usize| self.base.map_or([0.0; LANES], |base| lanes_at(base, at));
+        for (i, ((w, m), g)) in values.iter_mut().zip(kept).zip(gradient).enumerate() {
+            let centre = centres(i * LANES);
             for lane in 0..LANES {
-                let (norm, at) = one(start + lane);
-                norms[lane] += norm;
+                let (size, at) = step(&mut w[lane], &mut m[lane], g[lane], centre[lane]);
+                sizes[lane] += size;
                 at_centre[lane] += at;
             }
         }
-        for i in whole..len {
-            let (norm, at) = one(i);
-            norms[i - whole] += norm;
-            at_centre[i - whole] += at;
+        let centre = centres(self.gradient.len() - last_gradient.len());
+        let last = last_values.iter_mut().zip(last_kept).zip(last_gradient);
+        for (lane, ((w, m), g)) in last.enumerate() {
+            let (size, at) = step(w, m, *g, centre[lane]);
+            sizes[lane] += size;
+            at_centre[lane] += at;
         }
-        let at_centre = at_centre.iter().map(|&at| at as usize).sum();
-        UpdateStatistics { l1_norm: norms.iter().sum(), at_centre }
+        UpdateStatistics {
+            l1_norm: sizes.iter().map(|&size| f64::from(size)).sum(),
+            at_centre: at_centre.iter().map(|&at| at as usize).sum(),
+        }
     }
+}
+
+/// Sixteen values from `at` on; zeros past the last.
+#[inline(always)]
+fn lanes_at(values: &[f32], at: usize) -> [f32; LANES] {
+    let values = &values[at..];
+    values.first_chunk().copied().unwrap_or_else(|| {
+        let mut lanes = [0.0; LANES];
+        lanes[..values.len()].copy_from_slice(values);
+        lanes
+    })
 }
 
 impl Task for Unit<'_> {
     type Out = UpdateStatistics;
 
     #[inline(always)]
-    fn run<L: Lanes>(mut self) -> UpdateStatistics {
+    fn run<L: Lanes>(self) -> UpdateStatistics {
         let reach = self.step.rate / (1.0 - self.step.momentum);
-        let sign = |v: f32| {
-            if v > 0.0 {
-                1.0
-            } else if v < 0.0 {
-                -1.0
-            } else {
-                0.0
-            }
-        };
         match self.step.l1 {
-            L1::Off => self.each(|_| 0.0, |_| 0.0, |v| v),
-            L1::Subgradient { gamma } => self.each(|_| 0.0, |v| gamma * sign(v), |v| v),
-            L1::Proximal { gamma } => self.each(|_| 0.0, |_| 0.0, |v| soft(v, reach * gamma)),
+            L1::Off => self.each(None, |_| 0.0, |v| v),
+            L1::Subgradient { gamma } => self.each(None, |v| gamma * sign(v), |v| v),
+            L1::Proximal { gamma } => self.each(None, |_| 0.0, |v| soft(v, reach * gamma)),
             L1::TowardsBase { gamma, base } => {
-                self.each(|i| base[i], |_| 0.0, |v| soft(v, reach * gamma))
+                self.each(Some(base), |_| 0.0, |v| soft(v, reach * gamma))
             }
         }
     }
@@ -184,6 +231,7 @@ impl Task for Unit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Stream;
 
     fn one(l1: L1<'_>, value: f32, gradient: f32) -> f32 {
         let step = Step { rate: 0.5, momentum: 0.9, decay: 0.0, l1 };
@@ -197,6 +245,70 @@ mod tests {
         assert_eq!(one(L1::Proximal { gamma: 0.01 }, 0.04, 0.0), 0.0);
         assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.04, 0.0), 0.04 - 0.05);
         assert_eq!(one(L1::Subgradient { gamma: 0.1 }, 0.0, 0.0), 0.0);
+    }
+
+    /// A step of each weight by the formula, one after another.
+    fn by_the_formula(
+        step: Step<'_>,
+        values: &mut [f32],
+        momentum: &mut [f32],
+        gradient: &[f32],
+    ) -> UpdateStatistics {
+        let reach = step.rate / (1.0 - step.momentum);
+        let mut seen = UpdateStatistics::default();
+        for i in 0..values.len() {
+            let (centre, gamma, shrinks) = match step.l1 {
+                L1::Off => (0.0, 0.0, false),
+                L1::Subgradient { gamma } => (0.0, gamma, false),
+                L1::Proximal { gamma } => (0.0, gamma, true),
+                L1::TowardsBase { gamma, base } => (base[i], gamma, true),
+            };
+            let mut g = gradient[i] + step.decay * values[i];
+            if !shrinks && values[i] != 0.0 {
+                g += gamma * values[i].signum();
+            }
+            momentum[i] = step.momentum * momentum[i] + g;
+            let away = values[i] - step.rate * momentum[i] - centre;
+            let threshold = if shrinks { reach * gamma } else { 0.0 };
+            let away = away.signum() * (away.abs() - threshold).max(0.0);
+            values[i] = centre + away;
+            seen.l1_norm += f64::from(away.abs());
+            seen.at_centre += usize::from(away == 0.0);
+        }
+        seen
+    }
+
+    #[test]
+    fn every_form_does_to_long_vectors_what_the_formula_does_to_each_weight() {
+        // Two whole units and a part, which ends neither at a span nor at a vector.
+        let len = 2 * UNIT + 5 * SPAN * LANES + 7 * LANES + 5;
+        let numbers = |seed: u64, size: f32| -> Vec<f32> {
+            let mut stream = Stream::new(seed, "update");
+            // Some weights are exactly zero, as a proximal step leaves them.
+            (0..len)
+                .map(|i| if i % 7 == 0 { 0.0 } else { (stream.unit() as f32 - 0.5) * size })
+                .collect()
+        };
+        let base = numbers(4, 1.0);
+        for l1 in [
+            L1::Off,
+            L1::Subgradient { gamma: 0.01 },
+            L1::Proximal { gamma: 0.01 },
+            L1::TowardsBase { gamma: 0.01, base: &base },
+        ] {
+            let step = Step { rate: 0.1, momentum: 0.9, decay: 5e-4, l1 };
+            let mut right = (numbers(1, 1.0), numbers(2, 0.1));
+            let expected = by_the_formula(step, &mut right.0, &mut right.1, &numbers(3, 0.1));
+            for isa in Isa::available() {
+                let mut found = (numbers(1, 1.0), numbers(2, 0.1));
+                let seen = update(isa, step, &mut found.0, &mut found.1, &numbers(3, 0.1));
+                // Nothing here is fused, so every instruction set gives the formula's own bits.
+                assert!(found == right, "{l1:?} on {isa:?}");
+                assert_eq!(seen.at_centre, expected.at_centre, "{l1:?} on {isa:?}");
+                let apart = (seen.l1_norm - expected.l1_norm).abs();
+                assert!(apart < 1e-5 * expected.l1_norm, "{l1:?} on {isa:?}: {seen:?}");
+            }
+        }
     }
 
     #[test]

@@ -16,4 +16,4 @@ pub use l1::{L1Form, L1Reach, L1Recipe, L1Schedule};
 pub use recipe::{Recipe, Schedule};
 pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, run};
 pub use score::score;
-pub use stepper::{Compute, Stepper};
+pub use stepper::{Compute, Phases, Stepper};

@@ -2,7 +2,7 @@
 
 use super::error::TrainError;
 use super::recipe::Recipe;
-use super::stepper::{Compute, Stepper};
+use super::stepper::{Compute, Phases, Stepper};
 use crate::base::clock::Stopwatch;
 use crate::data::{Dataset, Order};
 use crate::model::Network;
@@ -67,6 +67,8 @@ pub struct EpochReport {
     pub at_centre: usize,
     /// Seconds.
     pub seconds: f64,
+    /// Where they went; what is left over are order, labels and checks.
+    pub phase_seconds: Phases,
 }
 
 /// Somebody who watches a run and may stop it.
@@ -208,6 +210,7 @@ impl Run<'_> {
             gamma,
             at_centre,
             seconds,
+            phase_seconds: self.stepper.take_phases(),
         }))
     }
 

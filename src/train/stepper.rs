@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::l1::L1Form;
 use super::memory::RunBytes;
 use super::recipe::Recipe;
+use crate::base::clock::Stopwatch;
 use crate::model::{Engine, Mode, Network, Plan};
 use crate::sparse::{Isa, L1, Loss, Step, update};
 
@@ -51,6 +52,19 @@ impl Compute {
     }
 }
 
+/// Where the seconds of steps went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Phases {
+    /// Reading samples, varying them, and laying them out.
+    pub load: f64,
+    /// Forward.
+    pub forward: f64,
+    /// The loss and backward.
+    pub backward: f64,
+    /// The optimiser's step.
+    pub update: f64,
+}
+
 /// What the steps of a run share, allocated once.
 pub struct Stepper<'a> {
     recipe: &'a Recipe,
@@ -59,6 +73,7 @@ pub struct Stepper<'a> {
     piece: usize,
     engine: Engine,
     gradient: Vec<f32>,
+    phases: Phases,
 }
 
 impl<'a> Stepper<'a> {
@@ -77,7 +92,8 @@ impl<'a> Stepper<'a> {
         let piece = compute.piece(batch);
         let engine = Engine::of(compute.plan(network, batch, recipe), compute.isa);
         let gradient = vec![0.0; network.values.len()];
-        Self { recipe, base, isa: compute.isa, piece, engine, gradient }
+        let phases = Phases::default();
+        Self { recipe, base, isa: compute.isa, piece, engine, gradient, phases }
     }
 
     /// Bytes that a run over this stepper takes.
@@ -101,9 +117,15 @@ impl<'a> Stepper<'a> {
         let mut loss = Loss::default();
         for (piece, part) in labels.chunks(self.piece).enumerate() {
             let first = piece * self.piece;
+            let watch = Stopwatch::start();
             self.engine.load(network, part.len(), |i, out| fill(first + i, out));
+            let loaded = watch.seconds();
             self.engine.forward(network);
+            let forth = watch.seconds();
             let this = self.engine.backward_of(network, part, labels.len(), &mut self.gradient);
+            self.phases.load += loaded;
+            self.phases.forward += forth - loaded;
+            self.phases.backward += watch.seconds() - forth;
             loss.sum += this.sum;
             loss.correct += this.correct;
         }
@@ -123,6 +145,7 @@ impl<'a> Stepper<'a> {
         rate: f32,
         gamma: f32,
     ) -> usize {
+        let watch = Stopwatch::start();
         let mut at_centre = 0;
         for (range, reached) in self.stretches(network) {
             let l1 = match self.recipe.l1.form {
@@ -140,7 +163,13 @@ impl<'a> Stepper<'a> {
                 update(self.isa, step, values, &mut momentum[range.clone()], &self.gradient[range]);
             at_centre += if reached { seen.at_centre } else { 0 };
         }
+        self.phases.update += watch.seconds();
         at_centre
+    }
+
+    /// Where the seconds went since this was asked last.
+    pub fn take_phases(&mut self) -> Phases {
+        std::mem::take(&mut self.phases)
     }
 
     /// The arena in stretches of parameters that the l1 term does, or does not, reach.

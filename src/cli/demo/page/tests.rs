@@ -7,7 +7,7 @@ use super::*;
 use crate::data::Population;
 use crate::evaluate::{Feature, Measured, Membership, Metric, Report};
 use crate::sparse::Isa;
-use crate::train::EpochReport;
+use crate::train::{EpochReport, Phases};
 
 /// What a person of bad intent calls themselves.
 const EVIL: &str = "<script>alert(1)</script>\" onload='x";
@@ -52,6 +52,7 @@ fn chapter(who: &str, rows: Vec<Row>) -> Chapter {
         gamma: 0.0,
         at_centre: 0,
         seconds: 0.1,
+        phase_seconds: Phases::default(),
     };
     Chapter {
         who: who.into(),
