@@ -13,7 +13,10 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use rayon::ThreadPoolBuilder;
 use unlearn::base::rng::Stream;
-use unlearn::sparse::{BatchNorm, Blocked, ConvPlan, ConvShape, Isa, LANES, Mask, Saved};
+use unlearn::sparse::{
+    BatchNorm, Blocked, ConvPlan, ConvShape, Isa, LANES, Mask, NormGradients, Operands, Running,
+    Saved, Target,
+};
 
 const DENSITIES: [f64; 5] = [1.0, 0.5, 0.1, 0.05, 0.02];
 
@@ -118,8 +121,8 @@ impl Ready {
 type Pass = fn(Isa, &mut Ready);
 
 const FORWARD: Pass = |isa, ready| {
-    let Ready { plan, values, input, output, .. } = ready;
-    plan.forward(isa, values, None, input, output, false);
+    let Ready { plan, values, input, output, scratch, .. } = ready;
+    plan.forward(isa, values, None, input, output, false, scratch);
 };
 const INPUT_GRADIENT: Pass = |isa, ready| {
     let Ready { plan, values, dout, dinput, scratch, .. } = ready;
@@ -183,7 +186,7 @@ mod batch_norm {
     impl Norm {
         fn new([channels, side]: [usize; 2]) -> Self {
             let places = Blocked::new([channels, side, side], [1, 1]);
-            let norm = BatchNorm { input: places, output: places, epsilon: 1e-5, relu: true };
+            let norm = BatchNorm { input: places, epsilon: 1e-5, relu: true };
             let all = |name| numbers(places.block(), name);
             Self {
                 norm,
@@ -211,8 +214,10 @@ mod batch_norm {
             let Norm {
                 norm, x, out, saved, learnt: [scale, shift], moved: [mean, variance], ..
             } = &mut all;
-            norm.statistics(Isa::best(), x, LANES, saved, (mean, variance), 0.1);
-            norm.forward(Isa::best(), x, saved, (scale, shift), out);
+            let of = Operands { x, scale, shift };
+            let running = Running { mean, variance, momentum: 0.1 };
+            let to = Target { values: out, places: norm.input, clear: false };
+            norm.train(Isa::best(), of, None, LANES, saved, running, to);
         });
     }
 
@@ -223,9 +228,15 @@ mod batch_norm {
         bencher.counter(all.bytes(5)).bench_local(|| {
             let Norm { norm, x, dy, out, saved, learnt: [scale, shift], moved: [one, two] } =
                 &mut all;
-            let (dy, dx) = ((&dy[..], norm.input), (&mut out[..], norm.input, false));
-            let (affine, moved) = ((&scale[..], &shift[..]), (&mut one[..], &mut two[..]));
-            norm.backward(Isa::best(), x, dy, LANES, saved, affine, moved, dx, false);
+            let to = NormGradients {
+                dy: (dy, norm.input),
+                y: None,
+                dscale: one,
+                dshift: two,
+                dx: Target { values: out, places: norm.input, clear: false },
+                accumulate: false,
+            };
+            norm.backward(Isa::best(), Operands { x, scale, shift }, LANES, saved, false, to);
         });
     }
 }

@@ -1,15 +1,13 @@
 //! Convolution and linear layers: from shape and mask to the sweeps of the three passes.
 
+use rayon::prelude::*;
+
 use super::blocked::{Blocked, LANES};
-use super::gather::{Call, Shared, Sweep, Walk};
+use super::gather::Call;
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
-use super::packed::Packed;
-use super::packed_gradient::PackedGradient;
-use super::rows::Rows;
-use super::tiles::Term;
+use super::passes::{GradientPass, Pass, forward_passes, phase_pass, taps, whole_sweep};
 use super::weight_gradient::{OutputPlaces, weight_gradient};
-use rayon::prelude::*;
 
 /// The shape of a convolution. A linear layer is one whose kernel covers the whole input.
 ///
@@ -68,15 +66,6 @@ impl ConvShape {
     }
 }
 
-/// A weight that exists, taken apart.
-#[derive(Clone, Copy)]
-struct Tap {
-    filter: usize,
-    channel: usize,
-    y: usize,
-    x: usize,
-}
-
 /// A convolution made ready for one mask and one geometry: the three passes.
 #[derive(Clone, Debug)]
 pub struct ConvPlan {
@@ -94,47 +83,6 @@ pub struct ConvPlan {
     existing: usize,
     /// Values of a block of the input's gradient.
     dinput_block: usize,
-}
-
-/// A forward pass, or a phase of an input gradient.
-#[derive(Clone, Debug)]
-enum Pass {
-    Streamed(Sweep),
-    Packed(Box<Packed>),
-}
-
-/// How the gradient of the weights is made.
-#[derive(Clone, Debug)]
-enum GradientPass {
-    /// With the forward pass's lists.
-    Forward,
-    /// With lists of its own, where only the forward pass is packed.
-    Streamed(Sweep),
-    Packed(Box<PackedGradient>),
-}
-
-impl Pass {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Streamed(sweep) => sweep.rows.bytes(),
-            Self::Packed(packed) => packed.chunks.bytes(),
-        }
-    }
-
-    fn terms(&self) -> usize {
-        match self {
-            Self::Streamed(sweep) => sweep.rows.terms(),
-            Self::Packed(packed) => packed.chunks.points.len(),
-        }
-    }
-
-    /// `call.values` are in this pass's order of terms.
-    fn run(&self, isa: Isa, call: Call<'_>, blocks: usize, output: &mut [f32]) {
-        match self {
-            Self::Streamed(sweep) => sweep.run(isa, call, output),
-            Self::Packed(packed) => packed.run(isa, call, blocks, Shared::new(output)),
-        }
-    }
 }
 
 impl ConvPlan {
@@ -362,127 +310,4 @@ impl ConvPlan {
 /// Whether a halo is as wide as is needed, in both directions.
 fn reaches(halo: [usize; 2], needed: [usize; 2]) -> bool {
     halo[0] >= needed[0] && halo[1] >= needed[1]
-}
-
-/// All weights that exist, in mask order.
-fn taps(shape: &ConvShape, mask: &Mask, channels: usize) -> Vec<Tap> {
-    let [kh, kw] = shape.kernel;
-    let depth = channels / shape.groups;
-    let per_group = shape.filters / shape.groups;
-    mask.iter()
-        .map(|position| {
-            let (x, rest) = (position % kw, position / kw);
-            let (y, rest) = (rest % kh, rest / kh);
-            let (channel, filter) = (rest % depth, rest / depth);
-            Tap { filter, channel: filter / per_group * depth + channel, y, x }
-        })
-        .collect()
-}
-
-/// The forward pass, and how the gradient of the weights is made.
-fn forward_passes(
-    shape: &ConvShape,
-    taps: &[Tap],
-    input: Blocked,
-    output: Blocked,
-) -> (Pass, GradientPass) {
-    let mut lists = vec![Vec::new(); shape.filters];
-    for (k, tap) in taps.iter().enumerate() {
-        // The padding is the part of the halo that this layer reads.
-        let point = |d: usize, k: usize| input.halo[d] - shape.padding[d] + k;
-        let point = [point(0, tap.y), point(1, tap.x)];
-        lists[tap.filter].push((Term { plane: tap.channel, point }, k as u32));
-    }
-    let walk = Walk {
-        places: [output.height, output.width],
-        input: [shape.stride[0] * input.row(), shape.stride[1] * LANES],
-        output: [output.row(), LANES],
-    };
-    let origin = output.at(0, 0, 0);
-    let streamed = || {
-        let targets = vec![origin as u32; shape.filters];
-        Sweep::new(streamed(&lists, input), walk, targets, 1, output.plane())
-    };
-    if walk.places == [1, 1] || shape.groups > 1 || taps.len() == shape.weights(input.channels) {
-        return (Pass::Streamed(streamed()), GradientPass::Forward);
-    }
-    let packed = Packed::new(input, &lists, &walk, shape.stride, (origin, output.plane()));
-    let gradient = PackedGradient::new(input, &lists, &walk, shape.stride);
-    let gradient = gradient.map(|gradient| GradientPass::Packed(Box::new(gradient)));
-    match (packed, gradient) {
-        (None, gradient) => (Pass::Streamed(streamed()), gradient.unwrap_or(GradientPass::Forward)),
-        (Some(packed), gradient) => {
-            let gradient = gradient.unwrap_or_else(|| GradientPass::Streamed(streamed()));
-            (Pass::Packed(Box::new(packed)), gradient)
-        }
-    }
-}
-
-/// The offsets of terms into a block of `from`.
-fn streamed(lists: &[Vec<(Term, u32)>], from: Blocked) -> Rows {
-    let offset = |&(term, _): &(Term, u32)| term.offset(from) as u32;
-    Rows::of(lists.iter().map(|list| list.iter().map(offset).collect()).collect())
-}
-
-/// The input gradient of a layer that covers its whole input: a row for each input value.
-fn whole_sweep(taps: &[Tap], input: Blocked, dout: Blocked, order: &mut Vec<u32>) -> Sweep {
-    let per_plane = input.height * input.width;
-    let mut lists = vec![Vec::new(); input.channels * per_plane];
-    for (k, tap) in taps.iter().enumerate() {
-        let row = tap.channel * per_plane + tap.y * input.width + tap.x;
-        lists[row].push((Term { plane: tap.filter, point: dout.halo }, k as u32));
-    }
-    let targets = (0..lists.len())
-        .map(|row| input.at(0, row % per_plane / input.width, row % input.width) as u32)
-        .collect();
-    let walk = Walk { places: [1, 1], input: [0, 0], output: [0, 0] };
-    order.extend(lists.iter().flatten().map(|&(_, k)| k));
-    Sweep::new(streamed(&lists, dout), walk, targets, per_plane, input.plane())
-}
-
-/// The input gradient at the places `phase`, `phase + stride`, ... of both directions.
-fn phase_pass(
-    shape: &ConvShape,
-    taps: &[Tap],
-    input: Blocked,
-    dout: Blocked,
-    phase: [usize; 2],
-    order: &mut Vec<u32>,
-) -> Pass {
-    // The place of the output that tap `k` reads for the first place of this phase, if any.
-    let source = |d: usize, k: usize| -> Option<isize> {
-        let ahead = (phase[d] + shape.padding[d]) as isize - k as isize;
-        let stride = shape.stride[d] as isize;
-        (ahead.rem_euclid(stride) == 0).then(|| ahead.div_euclid(stride))
-    };
-    let mut lists = vec![Vec::new(); input.channels];
-    for (k, tap) in taps.iter().enumerate() {
-        let (Some(y), Some(x)) = (source(0, tap.y), source(1, tap.x)) else { continue };
-        // The halo is as wide as the furthest of them needs.
-        let point = |d: usize, at: isize| dout.halo[d].wrapping_add_signed(at);
-        let term = Term { plane: tap.filter, point: [point(0, y), point(1, x)] };
-        lists[tap.channel].push((term, k as u32));
-    }
-    let places = |d: usize, size: usize| size.saturating_sub(phase[d]).div_ceil(shape.stride[d]);
-    let walk = Walk {
-        places: [places(0, input.height), places(1, input.width)],
-        input: [dout.row(), LANES],
-        output: [shape.stride[0] * input.row(), shape.stride[1] * LANES],
-    };
-    if walk.places.contains(&0) {
-        lists.iter_mut().for_each(Vec::clear);
-    }
-    let first = if walk.places.contains(&0) { 0 } else { input.at(0, phase[0], phase[1]) };
-    let whole = taps.len() == shape.weights(input.channels) || walk.places.contains(&0);
-    if !whole && shape.groups == 1 {
-        let to = (first, input.plane());
-        if let Some(packed) = Packed::new(dout, &lists, &walk, [1, 1], to) {
-            let all: Vec<u32> = lists.into_iter().flatten().map(|(_, k)| k).collect();
-            order.extend(packed.chunks.order().map(|at| all[at]));
-            return Pass::Packed(Box::new(packed));
-        }
-    }
-    order.extend(lists.iter().flatten().map(|&(_, k)| k));
-    let targets = vec![first as u32; input.channels];
-    Pass::Streamed(Sweep::new(streamed(&lists, dout), walk, targets, 1, input.plane()))
 }

@@ -31,6 +31,7 @@ mod norm;
 mod norm_planes;
 mod packed;
 mod packed_gradient;
+mod passes;
 mod pointwise;
 mod pool;
 mod rows;

@@ -20,14 +20,15 @@ use super::strip::Strip;
 /// What a weight reads for the first place: a plane, and a point of it, halo included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Term {
-    pub plane: usize,
-    pub point: [usize; 2],
+    pub plane: u32,
+    pub point: [u32; 2],
 }
 
 impl Term {
     /// As an offset into a block of `from`.
     pub(super) fn offset(self, from: Blocked) -> usize {
-        self.plane * from.plane() + self.point[0] * from.row() + self.point[1] * LANES
+        let [plane, y, x] = [self.plane, self.point[0], self.point[1]].map(|at| at as usize);
+        plane * from.plane() + y * from.row() + x * LANES
     }
 }
 
@@ -65,7 +66,7 @@ impl Tiles {
         total: usize,
     ) -> Self {
         let bound = |d: usize| {
-            let points = || terms.clone().map(|term| term.point[d]);
+            let points = || terms.clone().map(|term| term.point[d] as usize);
             (points().min().unwrap_or(0), points().max().unwrap_or(0))
         };
         let bounds = [bound(0), bound(1)];
@@ -140,8 +141,8 @@ impl Tiles {
 
     /// The point of a patch that `term` reads for a tile's first place.
     pub(super) fn point(&self, term: Term) -> usize {
-        let [y, x] = [0, 1].map(|d| term.point[d] - self.origin[d]);
-        (term.plane * self.patch[0] + y) * self.patch[1] + x
+        let [y, x] = [0, 1].map(|d| term.point[d] as usize - self.origin[d]);
+        (term.plane as usize * self.patch[0] + y) * self.patch[1] + x
     }
 
     /// Points of a patch from a tile's first place to place `[i, j]`.
