@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::describe::{Description, Op};
 use super::lives::{Of, give_out};
 use super::network::Network;
-use crate::sparse::{Blocked, ConvPlan, ConvShape, LANES, Saved};
+use crate::sparse::{Blocked, ConvPlan, ConvShape, Kernels, LANES, Saved};
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,17 @@ impl Plan {
         draft.plan(network, batch, mode, recompute)
     }
 
+    /// The kernels of each convolution and linear layer, with the parameter that holds its weights.
+    pub fn kernels(&self) -> Vec<(usize, Kernels)> {
+        let steps = self.steps.iter();
+        steps
+            .filter_map(|step| match &step.work {
+                Work::Conv { plan, weight, .. } => Some((*weight, plan.kernels())),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Bytes of the arena: all activations and gradients of activations.
     pub fn arena_bytes(&self) -> u64 {
         // An engine aligns its arena by up to a vector.
@@ -166,8 +177,9 @@ impl Plan {
                 _ => None,
             })
         };
+        let blocks = Blocked::blocks(self.batch);
         let lists: usize = convs().map(|plan| plan.index_bytes()).sum();
-        let scratch = convs().map(|plan| plan.scratch_bytes()).max().unwrap_or(0);
+        let scratch = convs().map(|plan| plan.scratch_bytes(blocks)).max().unwrap_or(0);
         let thread = convs().map(|plan| plan.thread_bytes()).max().unwrap_or(0);
         let threads = rayon::current_num_threads() * thread;
         let saved = size_of::<Saved>() * self.slots.iter().sum::<usize>();

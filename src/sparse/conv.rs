@@ -6,7 +6,7 @@ use super::blocked::{Blocked, LANES};
 use super::gather::Call;
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
-use super::passes::{GradientPass, Pass, forward_passes, phase_pass, taps, whole_sweep};
+use super::passes::{GradientPass, Kernels, Pass, forward_passes, phase_pass, taps, whole_sweep};
 use super::weight_gradient::{OutputPlaces, weight_gradient};
 
 /// The shape of a convolution. A linear layer is one whose kernel covers the whole input.
@@ -157,6 +157,21 @@ impl ConvPlan {
         self.existing
     }
 
+    /// Which kernels the passes take.
+    pub fn kernels(&self) -> Kernels {
+        let mut phases: Vec<String> = Vec::new();
+        for told in self.backward.iter().map(Pass::told) {
+            if !phases.contains(&told) {
+                phases.push(told);
+            }
+        }
+        Kernels {
+            forward: self.forward.told(),
+            input_gradient: phases.join(", "),
+            weight_gradient: self.gradient.told(&self.forward),
+        }
+    }
+
     /// Bytes of the indices that the three passes read.
     pub fn index_bytes(&self) -> usize {
         let gradient = match &self.gradient {
@@ -168,12 +183,18 @@ impl ConvPlan {
         self.forward.bytes() + gradient + backward + 4 * self.order.len()
     }
 
-    /// Bytes of the scratch that the passes fill.
-    pub fn scratch_bytes(&self) -> usize {
-        4 * self.order.len().max(match self.forward {
+    /// Bytes that one pass fills, besides what each thread needs: values in the order of the pass, or
+    /// sums of gradients of `blocks` blocks.
+    pub fn scratch_bytes(&self, blocks: usize) -> usize {
+        let forward = match self.forward {
             Pass::Packed(_) => self.existing,
             Pass::Streamed(_) => 0,
-        })
+        };
+        let sums = match &self.gradient {
+            GradientPass::Packed(packed) => packed.sums_bytes(blocks),
+            _ => 0,
+        };
+        4 * self.order.len().max(forward) + sums
     }
 
     /// Bytes that each thread needs besides, while a pass runs.

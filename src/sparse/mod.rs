@@ -48,6 +48,7 @@ pub use lanes::Isa;
 pub use loss::{Loss, cross_entropy, softmax};
 pub use mask::{Mask, MaskError};
 pub use norm::{BatchNorm, NormGradients, Operands, Running, Saved, Target};
+pub use passes::Kernels;
 pub use pointwise::{add, copy_or_add, relu, relu_backward};
 pub use pool::{AvgPool, MaxPool};
 pub use shortcut::PadShortcut;

@@ -61,9 +61,26 @@ impl PackedGradient {
         Some(Self { tiles, chunks, starts })
     }
 
+    pub(super) fn told(&self) -> String {
+        self.tiles.told(SUMS)
+    }
+
     /// Bytes of the lists.
     pub(super) fn bytes(&self) -> usize {
         self.chunks.bytes() + size_of_val(&self.starts[..])
+    }
+
+    /// Bytes of the sums that it makes while it runs on `blocks` blocks.
+    pub(super) fn sums_bytes(&self, blocks: usize) -> usize {
+        4 * self.groups(blocks * self.tiles.patches()).1 * self.chunks.points.len()
+    }
+
+    /// Patches of a group, of `all`, and groups: each has sums of its own.
+    fn groups(&self, all: usize) -> (usize, usize) {
+        // Units depend on shapes alone.
+        let most = if self.chunks.points.len() <= PRIVATE { UNITS } else { 1 };
+        let each = all.div_ceil(most).max(1);
+        (each, all.div_ceil(each))
     }
 
     /// Values that a thread needs while it runs.
@@ -84,33 +101,27 @@ impl PackedGradient {
         let blocks = dout.len() / places.block;
         let all = blocks * self.tiles.patches();
         assert_eq!(grad.len(), self.chunks.points.len(), "one gradient for each term");
-        // Units depend on shapes alone.
-        let most = if grad.len() <= PRIVATE { UNITS } else { 1 };
-        let each = all.div_ceil(most).max(1);
-        let groups = all.div_ceil(each);
-        let mut own = vec![0.0; if groups > 1 { groups * grad.len() } else { 0 }];
+        let (each, groups) = self.groups(all);
+        // In the order of visits, which is the order that tiles write them in: a weight's own place is
+        // far from the last one's.
+        let mut own = vec![0.0; groups * grad.len()];
         let mut units = Vec::new();
-        let parts = if groups > 1 {
-            own.chunks_exact_mut(grad.len().max(1))
-        } else {
-            grad.chunks_exact_mut(grad.len().max(1))
-        };
-        for (group, mut grad) in parts.enumerate() {
+        for (group, mut own) in own.chunks_exact_mut(grad.len().max(1)).enumerate() {
             for (pile, ends) in self.chunks.piles.iter().zip(self.starts.windows(2)) {
-                let (part, later) = std::mem::take(&mut grad).split_at_mut(ends[1] - ends[0]);
-                grad = later;
-                units.push((group * each..((group + 1) * each).min(all), pile, ends[0], part));
+                let (part, later) = std::mem::take(&mut own).split_at_mut(ends[1] - ends[0]);
+                own = later;
+                units.push((group * each..((group + 1) * each).min(all), pile, part));
             }
         }
-        units.into_par_iter().for_each(|(patches, pile, base, grad)| {
+        units.into_par_iter().for_each(|(patches, pile, own)| {
             scratch(self.scratch(), |scratch| {
                 let work = Work { pass: self, places, dout, input, blocks };
-                isa.run(Unit { work, patches, pile, base, grad, scratch });
+                isa.run(Unit { work, patches, pile, own, scratch });
             });
         });
         for own in own.chunks_exact(grad.len().max(1)) {
-            for (grad, own) in grad.iter_mut().zip(own) {
-                *grad += own;
+            for (own, at) in own.iter().zip(self.chunks.order()) {
+                grad[at] += own;
             }
         }
     }
@@ -132,9 +143,8 @@ struct Unit<'a> {
     /// Counted over all blocks.
     patches: Range<usize>,
     pile: &'a Pile,
-    /// The first weight of the pile, whose gradient `grad` begins with.
-    base: usize,
-    grad: &'a mut [f32],
+    /// A sum for each weight of the pile, in the order of visits.
+    own: &'a mut [f32],
     scratch: &'a mut [f32],
 }
 
@@ -161,7 +171,7 @@ impl Task for Unit<'_> {
                     let patch = &patch[tile.2 * width..];
                     let some = pile.rows.len() * PLACES * width;
                     let douts = &douts[part * some..][..some];
-                    work.tile::<L::Strip>(pile, patch, douts, (self.base, &mut *self.grad));
+                    work.tile::<L::Strip>(pile, patch, douts, self.own);
                 }
             }
         }
@@ -211,13 +221,7 @@ impl Work<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Strip>(
-        &self,
-        pile: &Pile,
-        patch: &[f32],
-        douts: &[f32],
-        (base, grad): (usize, &mut [f32]),
-    ) {
+    fn tile<S: Strip>(&self, pile: &Pile, patch: &[f32], douts: &[f32], mut own: &mut [f32]) {
         let chunks = &self.pass.chunks;
         let mut points = &chunks.points[pile.terms..];
         let whole = chunks.visits[pile.full.clone()].iter();
@@ -237,9 +241,10 @@ impl Work<'_> {
                 1 => self.terms::<S, 1>(now, patch, douts),
                 _ => continue,
             };
-            let grad = &mut grad[visit.first as usize - base..][..now.len()];
-            for (grad, sum) in grad.iter_mut().zip(sums) {
-                *grad += sum;
+            let (these, rest) = std::mem::take(&mut own).split_at_mut(now.len());
+            own = rest;
+            for (own, sum) in these.iter_mut().zip(sums) {
+                *own += sum;
             }
         }
     }

@@ -39,7 +39,43 @@ pub(super) enum GradientPass {
     Packed(Box<PackedGradient>),
 }
 
+/// The kernels that a layer's passes take, for people: `dense` has no list of its own for a row, `streamed`
+/// reads the input where it lies, `packed` copies what a run of tiles reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernels {
+    /// Of the forward pass.
+    pub forward: String,
+    /// Of the gradient of the input, phase by phase where they differ; empty if nobody asks for it.
+    pub input_gradient: String,
+    /// Of the gradient of the weights.
+    pub weight_gradient: String,
+}
+
+fn told(rows: &Rows) -> String {
+    match rows {
+        Rows::Uniform { .. } => "dense".into(),
+        Rows::Ragged { .. } => "streamed".into(),
+    }
+}
+
+impl GradientPass {
+    pub(super) fn told(&self, forward: &Pass) -> String {
+        match self {
+            Self::Forward => forward.told(),
+            Self::Streamed(sweep) => told(&sweep.rows),
+            Self::Packed(packed) => packed.told(),
+        }
+    }
+}
+
 impl Pass {
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Streamed(sweep) => told(&sweep.rows),
+            Self::Packed(packed) => packed.tiles.told(packed.chunks.chunk),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Streamed(sweep) => sweep.rows.bytes(),

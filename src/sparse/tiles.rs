@@ -101,6 +101,12 @@ impl Tiles {
         shape(best.size[0], run)
     }
 
+    /// For people: places of a tile, tiles of a patch, terms of a chunk.
+    pub(super) fn told(&self, chunk: usize) -> String {
+        let [rows, columns] = self.size;
+        format!("packed {rows}x{columns}*{} by {chunk}", self.run)
+    }
+
     /// Tiles of one block.
     fn tiles(&self) -> usize {
         self.count[0] * self.count[1]

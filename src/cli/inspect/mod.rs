@@ -2,6 +2,7 @@
 
 mod data;
 mod model;
+mod plan;
 mod samples;
 
 use std::path::PathBuf;
@@ -14,12 +15,15 @@ use crate::base::units::Bytes;
 /// with --data, what is in a data set: what it was recognised as, classes, subjects, values.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn inspect sparse.esm\nExample: unlearn inspect --data fashion-mnist --picture samples.html\n\nMACs are multiply-accumulates of one forward pass for one sample, over the weights that exist."
+    after_help = "Example: unlearn inspect sparse.esm\nExample: unlearn inspect sparse.esm --plan\nExample: unlearn inspect --data fashion-mnist --picture samples.html\n\nMACs are multiply-accumulates of one forward pass for one sample, over the weights that exist."
 )]
 pub(super) struct Args {
     /// The model file
     #[arg(value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
     file: Option<PathBuf>,
+    /// Show instead which kernels a training step takes, layer by layer and pass by pass
+    #[arg(long, conflicts_with = "data", requires = "file")]
+    plan: bool,
     /// A data set instead: a folder or a file, by path or by its name below UNLEARN_DATA, or `made`
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
@@ -47,6 +51,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         (Some(_), None) if args.picture.is_some() || args.features.is_some() => Err(Fault::Usage(
             "--picture and --features belong to --data; a model file has no samples".into(),
         )),
+        (Some(file), None) if args.plan => plan::run(file, out),
         (Some(file), None) => model::run(file, out),
         (None, None) => Err(Fault::Usage("give a model file, or a data set with --data".into())),
     }
