@@ -14,15 +14,13 @@ use super::blocked::{Blocked, LANES};
 use super::gather::Walk;
 use super::lanes::{Isa, Lanes, Task};
 use super::packed::pays;
-use super::rows::UNITS;
+use super::rows::{PRIVATE, UNITS};
 use super::strip::{SUMS, Strip};
 use super::tiles::{Chunks, Pile, Term, Tiles, scratch};
 use super::weight_gradient::OutputPlaces;
 
 /// Places of a tile: enough that a weight's sum over lanes at its end weighs little.
 const PLACES: usize = 16;
-/// Weights of a layer up to which several units may have sums of their own for all of them.
-const PRIVATE: usize = 1 << 16;
 /// Terms that must read a plane on average, for packing it to pay.
 const REUSE: f64 = 20.0;
 /// Rows of a pile where they may not: each pile packs for itself.

@@ -76,3 +76,6 @@ impl Rows {
 
 /// Units that a call is cut into, if its shape allows.
 pub(super) const UNITS: usize = 8;
+
+/// Weights of a layer up to which several units of its gradient have sums of their own for all of them.
+pub(super) const PRIVATE: usize = 1 << 16;

@@ -126,11 +126,11 @@ impl Tiles {
 
     /// Points of a patch, of all planes.
     pub(super) fn points(&self) -> usize {
-        self.from.channels * self.patch[0] * self.patch[1]
+        self.from.channels * self.plane()
     }
 
     /// Points of a patch that one plane has.
-    pub(super) fn plane(&self) -> usize {
+    fn plane(&self) -> usize {
         self.patch[0] * self.patch[1]
     }
 

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::LANES;
 use super::gather::{Sweep, Walk};
 use super::lanes::{Isa, Lanes, Task};
-use super::rows::{Rows, UNITS};
+use super::rows::{PRIVATE, Rows, UNITS};
 
 /// Where the output gradient of the sweep's rows lies.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +74,6 @@ pub(super) fn weight_gradient(
 /// Places of a band, if planes are that large: enough that a term's sum over lanes at the end of
 /// each weighs little, few enough that what all rows read of a band stays in cache.
 const BAND: usize = 32;
-/// Terms of a layer up to which several units may have sums of their own for all of them.
-const PRIVATE: usize = 1 << 16;
 
 /// What all units share.
 #[derive(Clone, Copy)]
