@@ -13,8 +13,9 @@
 //! | floor | rooms | own |
 //! |---|---|---|
 //! | 0 ground | [`base`] | units, seeded random streams, hashing, checked reads, durable replace, clock |
-//! | 1 things | [`mod@format`] [`sparse`] | the model file · masks and kernels on plain slices |
+//! | 1 things | [`mod@format`] [`sparse`] [`vault`] | the model file · masks and kernels on plain slices · samples of people, and their keys |
 //! | 2 learning | [`data`] [`model`] [`exchange`] [`train`] [`prune`] [`unlearn`] [`evaluate`] | data sets · description to plan · other people's model files · the loop · choosing masks · forgetting · what was forgotten |
+//! | 3 service | [`erase`] | a device's home: from a request to a receipt, whatever the power does |
 //! | 4 door | [`cli`] | one file a command; nothing below prints, reads the environment or exits |
 //!
 //! A room imports only from the floors below it, and from those of its own floor that
@@ -27,6 +28,7 @@
 pub mod base;
 pub mod cli;
 pub mod data;
+pub mod erase;
 pub mod evaluate;
 pub mod exchange;
 pub mod format;
@@ -35,3 +37,4 @@ pub mod prune;
 pub mod sparse;
 pub mod train;
 pub mod unlearn;
+pub mod vault;

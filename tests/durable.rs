@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{CrashDisk, Image};
-use unlearn::base::disk::{Disk, DiskError, FileDisk, replace};
+use unlearn::base::disk::{Disk, DiskError, DiskFile, FileDisk, replace};
 
 const OLD: &[u8] = b"the old model";
 const NEW: &[u8] = b"the new model, which is longer";
@@ -122,6 +122,12 @@ impl Disk for WornDisk {
     }
     fn list(&self, folder: &Path) -> Result<Vec<std::path::PathBuf>, DiskError> {
         self.0.list(folder)
+    }
+    fn make_folder(&mut self, folder: &Path) -> Result<(), DiskError> {
+        self.0.make_folder(folder)
+    }
+    fn open(&mut self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        self.0.open(path)
     }
 }
 

@@ -1,6 +1,8 @@
-//! Time that passes. Results hold durations only; nothing here knows the date.
+//! Time that passes, and the time of day. Results hold durations only; the date is for receipts,
+//! and is no better than the clock of the machine.
 
-use std::time::{Duration, Instant};
+#[allow(clippy::disallowed_types)]
+use std::time::{Duration, Instant, SystemTime};
 
 /// A watch that was started.
 #[derive(Clone, Copy, Debug)]
@@ -22,4 +24,11 @@ impl Stopwatch {
     pub fn seconds(&self) -> f64 {
         self.elapsed().as_secs_f64()
     }
+}
+
+/// Seconds since 1970 in UTC, as the machine believes: it may have no clock that outlives its power, and
+/// somebody may have set it. 0 before 1970.
+#[allow(clippy::disallowed_types)]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

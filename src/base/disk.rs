@@ -3,8 +3,9 @@
 //! Every durable write of the house goes through the [`Disk`] trait, so that a test may stand in
 //! for the disk and take the power away before any operation.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -121,6 +122,68 @@ pub trait Disk {
     fn exists(&self, path: &Path) -> Result<bool, DiskError>;
     /// What lies in a folder, in order of name.
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, DiskError>;
+    /// Makes a folder, if it is not there yet. Not durable before its parent is synced.
+    fn make_folder(&mut self, folder: &Path) -> Result<(), DiskError>;
+    /// Opens a file to be read and written in place; makes it if it is not there yet.
+    fn open(&mut self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError>;
+}
+
+/// A file that is read and written in place. What is written is durable after [`DiskFile::sync`];
+/// until then a loss of power may undo or tear any part of it.
+pub trait DiskFile: Send + Sync + std::fmt::Debug {
+    /// Its length in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// Fills `out` with the bytes from `offset` on.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+    /// Writes `bytes` from `offset` on. The file grows if they reach beyond its end.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts the file, or makes it longer by zeros.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Makes contents and length durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl DiskFile for File {
+    fn size(&self) -> io::Result<u64> {
+        self.metadata().map(|about| about.len())
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(out, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// The right to be the only one: held until it is dropped, or the process ends in any way.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding it is its purpose")] File);
+
+impl Lock {
+    /// Takes the lock of the file at `path`, which is made if need be; `None` if another holds it.
+    ///
+    /// # Errors
+    /// If the file cannot be made or locked.
+    pub fn take(path: &Path) -> Result<Option<Self>, DiskError> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| DiskError::from_io("lock", path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(DiskError::from_io("lock", path, error)),
+        }
+    }
 }
 
 /// The file system of this machine.
@@ -173,6 +236,21 @@ impl Disk for FileDisk {
         let mut paths = entries.map_err(|e| DiskError::from_io("list", folder, e))?;
         paths.sort();
         Ok(paths)
+    }
+
+    fn make_folder(&mut self, folder: &Path) -> Result<(), DiskError> {
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+            made => made.map_err(|error| DiskError::from_io("make the folder", folder, error)),
+        }
+    }
+
+    fn open(&mut self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        let mut options = OpenOptions::new();
+        // Nobody else's business: what is written in place belongs to a home.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(|error| DiskError::from_io("open", path, error))?;
+        Ok(Box::new(file))
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use unlearn::base::disk::{Disk, DiskError};
+use unlearn::base::disk::{Disk, DiskError, DiskFile};
 
 /// The contents of one file: what a reader sees, and what was made durable.
 #[derive(Clone, Debug)]
@@ -204,5 +204,13 @@ impl Disk for CrashDisk {
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
         self.step("list", folder)?;
         Ok(self.live.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    }
+
+    fn make_folder(&mut self, _: &Path) -> Result<(), DiskError> {
+        unimplemented!("durable replaces need no folder")
+    }
+
+    fn open(&mut self, _: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        unimplemented!("durable replaces write nothing in place")
     }
 }

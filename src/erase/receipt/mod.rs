@@ -1,0 +1,1 @@
+//! Receipts: what an auditor can check, signed and chained.
