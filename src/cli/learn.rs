@@ -15,7 +15,6 @@ use crate::evaluate::{Metric, Scores};
 use crate::exchange::SUBJECTS;
 use crate::format::{Facts, Provenance};
 use crate::model::Network;
-use crate::sparse::Isa;
 use crate::train::{Compute, EpochReport, Recipe, Schedule, State, run, score};
 
 /// The learning rate over the epochs.
@@ -181,25 +180,15 @@ pub(super) fn facts(
     }
 }
 
-/// What stands before the piece of a batch in a plan.
-const PIECE: &str = " micro-batch=";
-
 /// The plan's device, instruction set and, where batches go in pieces, their piece, as files and
 /// results name them.
 pub(super) fn plan(compute: impl Into<Compute>) -> String {
-    let Compute { isa, micro_batch, .. } = compute.into();
-    let piece = micro_batch.map_or(String::new(), |piece| format!("{PIECE}{piece}"));
-    format!("cpu/{}{piece}", isa.name())
+    compute.into().name()
 }
 
 /// How a file's plan says that its run computes, if this machine can.
 pub(super) fn planned(facts: &Facts) -> Option<Compute> {
-    let plan = facts.get("plan")?.strip_prefix("cpu/")?;
-    let (isa, micro_batch) = match plan.split_once(PIECE) {
-        Some((isa, piece)) => (isa, Some(piece.parse().ok().filter(|&piece| piece > 0)?)),
-        None => (plan, None),
-    };
-    Some(Compute { micro_batch, ..Isa::named(isa)?.into() })
+    Compute::named(facts.get("plan")?)
 }
 
 /// The recipe that a file states.

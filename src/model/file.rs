@@ -14,7 +14,7 @@ use super::network::Network;
 use super::parameters::ParamKind;
 use crate::base::hash::Digest;
 use crate::format::{
-    ClassesAndFeatures, Draft, Dtype, Facts, FormatError, ModelFile, Role, Stored, TensorIn,
+    AnchorSet, ClassesAndFeatures, Draft, Dtype, Facts, FormatError, ModelFile, Role, Stored, TensorIn,
 };
 use crate::sparse::{Mask, MaskError};
 
@@ -128,6 +128,21 @@ pub fn encode(
     weights: Dtype,
     momentum: Option<&[f32]>,
 ) -> Result<Vec<u8>, FileError> {
+    package(network, meaning, facts, weights, momentum, None)
+}
+
+/// As [`encode`], with an anchor set.
+///
+/// # Errors
+/// As [`encode`].
+pub fn package(
+    network: &Network,
+    meaning: &ClassesAndFeatures,
+    facts: &Facts,
+    weights: Dtype,
+    momentum: Option<&[f32]>,
+    anchor: Option<&AnchorSet>,
+) -> Result<Vec<u8>, FileError> {
     let stored = |p: &'_ super::network::Parameter| p.mask.positions().is_some();
     let mut draft =
         Draft::new(&network.description.source).classes(meaning.clone()).facts(facts.clone());
@@ -164,6 +179,9 @@ pub fn encode(
             stored: if stored(parameter) { Stored::MaskOf(&parameter.name) } else { Stored::Dense },
             values: &momentum[parameter.range.clone()],
         });
+    }
+    if let Some(anchor) = anchor {
+        draft = draft.anchor(anchor.clone());
     }
     Ok(draft.encode()?)
 }

@@ -3,6 +3,7 @@
 //! Owns how a network learns from a set. Knows not why: `prune` and `unlearn` run the same loop with
 //! their own recipes. Imports `base`, `sparse`, `data`, `model`.
 
+mod compute;
 mod error;
 mod l1;
 pub mod memory;

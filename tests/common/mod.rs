@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod exchange;
+pub mod home;
 pub mod liar;
 pub mod model;
 pub mod network;

@@ -1,0 +1,176 @@
+//! Adapting: from the model that is served, over anchor set and vault, to one that knows the people here.
+
+use serde::Serialize;
+
+use super::error::HomeError;
+use super::home::Home;
+use super::learn::{Done, Onlooker};
+use super::receipt::Guarantee;
+use super::slot;
+use super::state::{Leg, Model, Step, Work};
+use crate::base::hash::Digest;
+use crate::train::memory::{PROGRAM, fit, ways};
+use crate::train::{Compute, Recipe, Schedule};
+use crate::sparse::Isa;
+use crate::vault::Key;
+
+/// What came of adapting.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Adapted {
+    /// The logical id of the model that is served now.
+    pub id: String,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// People whose samples it learnt from.
+    pub people: usize,
+    /// Seconds of learning.
+    pub seconds: f64,
+}
+
+/// How a home adapts unless it is told otherwise: few, small steps, batch norm as it is.
+pub fn default_recipe() -> Recipe {
+    Recipe {
+        epochs: 10,
+        batch: 32,
+        rate: 0.01,
+        momentum: 0.9,
+        decay: 0.0,
+        schedule: Schedule::Constant,
+        frozen_norm: true,
+        ..Recipe::default()
+    }
+}
+
+impl Home {
+    /// Learns from all that may be learnt from, and serves what came of it.
+    ///
+    /// Cut short at any instant, it goes on with [`Home::finish_adapting`] and gives the same bytes.
+    ///
+    /// # Errors
+    /// If something else is under way, there is nothing to learn from, memory does not suffice, or a run
+    /// failed. The model that was served is served then.
+    pub fn adapt(
+        &mut self,
+        recipe: Recipe,
+        onlooker: &mut dyn Onlooker,
+    ) -> Result<Adapted, HomeError> {
+        self.order_adapting(recipe)?;
+        self.finish_adapting(onlooker)
+    }
+
+    /// Notes, durably, what is to be learnt.
+    ///
+    /// # Errors
+    /// As [`Home::adapt`].
+    pub fn order_adapting(&mut self, recipe: Recipe) -> Result<(), HomeError> {
+        if self.job().is_some() {
+            return Err(HomeError::UnderWay { what: "an erasure" });
+        }
+        if self.state.pending.is_some() {
+            return Err(HomeError::UnderWay { what: "an adaptation" });
+        }
+        let upto = self.store.next()?;
+        if self.store.learners(upto, &[])?.is_empty() {
+            return Err(HomeError::NothingToLearn);
+        }
+        let number = self.state.adaptations + 1;
+        let recipe = Recipe { seed: self.state.seed.wrapping_add(number.into()), ..recipe };
+        recipe.check()?;
+        let leg = Leg::new(number, upto, false, &recipe);
+        let compute = self.ways_for(&leg, self.state.live.clone().as_deref(), "adapting")?;
+        let work = Work {
+            slot: slot::fresh_name()?,
+            start: self.state.live.clone(),
+            legs: vec![leg],
+            plan: compute.name(),
+            adapts: true,
+            roots: false,
+        };
+        let mut keyring = self.keyring.clone();
+        keyring.put(&slot::key_name(&work.slot), Key::fresh()?);
+        let mut state = self.state.clone();
+        (state.pending, state.adaptations) = (Some(work), number);
+        self.keep(keyring, state, false)
+    }
+
+    /// Finishes an adaptation that was ordered.
+    ///
+    /// # Errors
+    /// As [`Home::adapt`]; and if none was ordered.
+    pub fn finish_adapting(&mut self, onlooker: &mut dyn Onlooker) -> Result<Adapted, HomeError> {
+        let Some(work) = self.state.pending.clone().filter(|work| work.adapts) else {
+            return Err(HomeError::NothingToLearn);
+        };
+        let done = self.execute(&work, onlooker)?;
+        self.adopt(&work, &done)
+    }
+
+    /// Serves what an adaptation came to. Models that are neither served now nor were before lose their
+    /// keys.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn adopt(&mut self, work: &Work, done: &Done) -> Result<Adapted, HomeError> {
+        let mut state = self.state.clone();
+        let before = state.live_model().cloned();
+        let class = before.as_ref().map_or(Guarantee::NeverLearnt, |model| model.class);
+        let steps: Vec<Step> =
+            before.iter().flat_map(|model| model.steps.clone()).chain(done.steps.clone()).collect();
+        let people = done.steps.iter().flat_map(|step| &step.people).count();
+        let model =
+            Model { slot: work.slot.clone(), id: done.id, steps, class, bytes: done.bytes };
+        let mut keyring = self.keyring.clone();
+        let kept = [state.live.clone(), Some(work.slot.clone())];
+        let mut dropped = false;
+        state.models.retain(|model| {
+            let stays = kept.iter().flatten().any(|slot| *slot == model.slot);
+            if !stays {
+                dropped |= keyring.drop_named(&slot::key_name(&model.slot));
+            }
+            stays
+        });
+        state.models.push(model);
+        state.live = Some(work.slot.clone());
+        state.pending = None;
+        self.keep(keyring, state, dropped)?;
+        self.sweep()?;
+        let (id, bytes) = (Digest(done.id).to_string(), done.bytes);
+        Ok(Adapted { id, bytes, people, seconds: done.seconds })
+    }
+
+    /// How a leg is computed within the memory that is allowed.
+    ///
+    /// # Errors
+    /// If even the smallest way takes more.
+    pub(super) fn ways_for(
+        &self,
+        leg: &Leg,
+        start: Option<&str>,
+        what: &'static str,
+    ) -> Result<Compute, HomeError> {
+        let isa = Isa::best();
+        let Some(limit) = self.memory else { return Ok(isa.into()) };
+        let recipe = leg.recipe()?;
+        let network = self.model(start)?.network;
+        let around = self.around(leg.upto)?;
+        let peak = |_, run: &crate::train::memory::RunBytes| run.total() + around;
+        let batch = recipe.batch;
+        fit(&network, batch, &recipe, ways(batch, isa), limit, peak).map_err(|last| {
+            let last = last.unwrap_or_else(|| isa.into());
+            let needed = crate::train::memory::planned(&network, batch, &recipe, last).total();
+            HomeError::Memory { what, needed: needed + around, limit }
+        })
+    }
+
+    /// Bytes that a run takes besides the run itself: the set, the models, the program.
+    pub(super) fn around(&self, _upto: u64) -> Result<u64, HomeError> {
+        let samples = self.store.count()?.bytes;
+        let anchor = self.anchor.as_ref().map_or(0, |set| match &set.values {
+            crate::format::AnchorValues::Bytes(bytes) => bytes.len() as u64,
+            crate::format::AnchorValues::Floats(floats) => 4 * floats.len() as u64,
+        });
+        let models = 3 * crate::train::memory::network_bytes(&self.base.network);
+        // Bytes may be read as floats; a set that grows is there twice for a moment.
+        Ok(8 * (samples + anchor) + models + PROGRAM)
+    }
+}

@@ -1,0 +1,197 @@
+//! The gate: whether what a repair came to may be served.
+//!
+//! Measured on the written file as it will be served, on the calibrating part of the anchor set and on the
+//! holdouts of those who stay. Where the samples of those who go are still there, also whether the
+//! candidate treats what it once learnt from them otherwise than what it never saw of them: an
+//! equivalence test that may say "inconclusive".
+
+use serde::{Deserialize, Serialize};
+
+use super::error::HomeError;
+use super::gather::{Frame, gather};
+use super::home::Home;
+use super::journal::Job;
+use crate::data::Dataset;
+use crate::evaluate::equivalence::Pairs;
+use crate::evaluate::{Equivalence, Evidence, RetainedVerdict, Scores, SubjectDrop};
+use crate::evaluate::{retained, retained_by_subject};
+use crate::format::AnchorPart;
+use crate::model::file::Artifact;
+use crate::sparse::Isa;
+use crate::train::score;
+use crate::vault::{Handle, Header};
+
+/// The most samples of a set that are asked about.
+const MOST: usize = 8192;
+
+/// What the gate holds a candidate against.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Percentage points of accuracy that may be lost on what is retained.
+    pub drop: f64,
+    /// The test for what is left of somebody.
+    pub equivalence: Equivalence,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { drop: 5.0, equivalence: Equivalence::default() }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gated {
+    /// Accuracy on the calibrating part of the anchor set.
+    pub calibration: Option<RetainedVerdict>,
+    /// Accuracy on the holdouts of those who stay.
+    pub holdouts: Option<RetainedVerdict>,
+    /// The one of them who lost most.
+    pub worst_off: Option<SubjectDrop>,
+    /// Whether their probability of the true label is as if it had never been learnt.
+    pub memory: Option<Evidence>,
+    /// The same of wrong answers.
+    pub errors: Option<Evidence>,
+    /// Whether the candidate may be served.
+    pub passed: bool,
+}
+
+/// Sets on which a model is held against the one before.
+pub(super) struct Probes {
+    calibration: Option<Dataset>,
+    holdouts: Option<Dataset>,
+}
+
+impl Home {
+    /// The sets that are measured, with labels as `classes` say; only samples whose label is in `common`.
+    pub(super) fn probes(
+        &self,
+        classes: &[String],
+        common: &[String],
+        leaving: &[Handle],
+    ) -> Result<Probes, HomeError> {
+        let some = |set: Dataset| (!set.is_empty()).then_some(set);
+        let calibration = self.anchor(AnchorPart::Calibrate).map(|set| of_classes(set, classes));
+        let held = |_: u64, header: &Header| header.held && !header.concerns(leaving);
+        let holdouts = some(self.pick(classes, common, held)?);
+        Ok(Probes { calibration, holdouts })
+    }
+
+    fn pick(
+        &self,
+        classes: &[String],
+        common: &[String],
+        picked: impl Fn(u64, &Header) -> bool,
+    ) -> Result<Dataset, HomeError> {
+        let shape = self.base.network.description.input_shape();
+        let frame = Frame { shape, classes: classes.to_vec() };
+        let known = |sample: &crate::vault::Sample| common.contains(&sample.label);
+        gather(&self.store, &self.keyring, frame, None, known, picked)
+    }
+
+    /// Whether `model` answers each sample of the probes rightly: calibration first, then holdouts.
+    pub(super) fn answers(
+        &self,
+        model: &Artifact,
+        common: &[String],
+        leaving: &[Handle],
+    ) -> Result<Vec<bool>, HomeError> {
+        let probes = self.probes(&model.meaning.classes, common, leaving)?;
+        let mut all = Vec::new();
+        for set in [&probes.calibration, &probes.holdouts].into_iter().flatten() {
+            let (right, _) = asked(model, set)?;
+            all.extend(right);
+        }
+        Ok(all)
+    }
+
+    /// Judges `candidate` against how the model before answered, and, where their samples are still here,
+    /// against the clean ancestor.
+    pub(super) fn judge(
+        &self,
+        candidate: &Artifact,
+        ancestor: &Artifact,
+        before: &[bool],
+        job: &Job,
+        limits: Limits,
+    ) -> Result<Gated, HomeError> {
+        let leaving = job.people();
+        let common = &candidate.meaning.classes;
+        let probes = self.probes(common, common, &leaving)?;
+        let split = probes.calibration.as_ref().map_or(0, |set| set.len().min(MOST));
+        let (calibrated, held) = before.split_at(split.min(before.len()));
+        let (mut calibration, mut holdouts) = (None, None);
+        if let Some(set) = &probes.calibration {
+            let (right, _) = asked(candidate, set)?;
+            calibration = Some(retained(calibrated, &right, limits.drop)?);
+        }
+        let mut worst = None;
+        if let Some(set) = &probes.holdouts {
+            let (right, _) = asked(candidate, set)?;
+            holdouts = Some(retained(held, &right, limits.drop)?);
+            let subjects: Vec<u32> = set.subjects.iter().copied().take(MOST).collect();
+            worst = retained_by_subject(held, &right, &subjects)?.into_iter().next();
+        }
+        let (memory, errors) = self.probe(candidate, ancestor, &leaving, limits)?;
+        let kept = |of: &Option<RetainedVerdict>| of.as_ref().is_none_or(|verdict| verdict.passed);
+        let failed = crate::evaluate::equivalence::Verdict::Failed;
+        let known = [&memory, &errors].into_iter().flatten().any(|e| e.verdict == failed);
+        let passed = kept(&calibration) && kept(&holdouts) && !known;
+        Ok(Gated { calibration, holdouts, worst_off: worst, memory, errors, passed })
+    }
+
+    /// What is left of those who go, as far as their samples are still here.
+    fn probe(
+        &self,
+        candidate: &Artifact,
+        ancestor: &Artifact,
+        leaving: &[Handle],
+        limits: Limits,
+    ) -> Result<(Option<Evidence>, Option<Evidence>), HomeError> {
+        let base = &self.base.meaning.classes;
+        let of = |held: bool| -> Result<_, HomeError> {
+            let picked =
+                move |_: u64, header: &Header| header.held == held && header.concerns(leaving);
+            let ask = |model: &Artifact| -> Result<(Vec<bool>, Vec<f64>), HomeError> {
+                let set = self.pick(&model.meaning.classes, base, picked)?;
+                if set.is_empty() { Ok((Vec::new(), Vec::new())) } else { asked(model, &set) }
+            };
+            Ok((ask(candidate)?, ask(ancestor)?))
+        };
+        let ((tc, ta), (hc, ha)) = (of(false)?, of(true)?);
+        if tc.0.is_empty() {
+            return Ok((None, None));
+        }
+        let memory = limits.equivalence.of_confidences(
+            Pairs { candidate: &tc.1, ancestor: &ta.1 },
+            Pairs { candidate: &hc.1, ancestor: &ha.1 },
+        )?;
+        let wrong = |of: &[bool]| of.iter().map(|right| !right).collect::<Vec<bool>>();
+        let [tc, ta, hc, ha] = [tc, ta, hc, ha].map(|(right, _)| wrong(&right));
+        let errors = limits.equivalence.of_errors(
+            Pairs { candidate: &tc, ancestor: &ta },
+            Pairs { candidate: &hc, ancestor: &ha },
+        )?;
+        Ok((Some(memory), Some(errors.difference)))
+    }
+}
+
+/// The set with its labels among more classes.
+fn of_classes(set: Dataset, classes: &[String]) -> Dataset {
+    // New classes come behind those of the base: labels stay what they are.
+    Dataset { classes: classes.to_vec(), ..set }
+}
+
+/// Of each sample, whether it is answered rightly, and the probability of its true label.
+fn asked(model: &Artifact, set: &Dataset) -> Result<(Vec<bool>, Vec<f64>), HomeError> {
+    let indices: Vec<usize> = (0..set.len().min(MOST)).collect();
+    let probabilities = score(&model.network, set, &indices, Isa::best())?;
+    let labels = indices.iter().map(|&index| set.labels[index]).collect();
+    let scores = Scores::new("retain", probabilities, labels)?;
+    let right = scores.rows().map(|(row, label)| {
+        // The first of equals, as everywhere.
+        let best = row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best });
+        best == label
+    });
+    Ok((right.collect(), scores.confidences()))
+}

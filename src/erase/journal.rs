@@ -1,0 +1,371 @@
+//! The journal of an erasure: what was asked, what was done, each record chained to the one before.
+//!
+//! The file is `unlearnj | version (u32) | head (32)`, then frames `length (u32) | record | link (32)`,
+//! where a link is the digest of the link before (first the head) and the record. It is replaced whole
+//! with each record: it is short, ends with every erasure, and so is never torn, which means that
+//! whatever does not fit was changed.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::HomeError;
+use super::learn::Done;
+use super::receipt::{Guarantee, Policy};
+use super::state::Id;
+use crate::base::bytes::Reader;
+use crate::base::disk::{Disk, replace};
+use crate::base::hash::Digest;
+use crate::vault::{Count, Handle};
+
+const MAGIC: &[u8; 8] = b"unlearnj";
+const VERSION: u32 = 1;
+/// The longest journal that is read.
+const MAX_FILE: u64 = 16 << 20;
+const LINK: &str = "unlearn journal: link, version 1";
+
+/// A request as it was received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its random number.
+    pub id: [u8; 16],
+    /// Whom to erase.
+    pub person: Handle,
+    /// The commitment to them, for the receipt.
+    pub commitment: Id,
+    /// What comes first.
+    pub policy: Policy,
+    /// The method that was asked for, where one was.
+    pub method: Option<Choice>,
+    /// When it must be done, in seconds since 1970.
+    pub deadline: Option<u64>,
+    /// Whether the model that knows them may answer until it is repaired.
+    pub serve_until_repaired: bool,
+    /// Whether the base knows them: one that people of this site are in, unless somebody knows better.
+    pub in_base: bool,
+    /// When it came, in seconds since 1970.
+    pub at: u64,
+}
+
+/// How to make a model forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// No model learnt from them: only samples and keys go.
+    NeverLearnt,
+    /// From the clean ancestor on, the same adaptations without them.
+    ExactReplay,
+    /// Fine-tuning over what is retained, under an l1 pull towards the base.
+    L1Sparse,
+    /// Back to the clean ancestor; what was adapted since is lost.
+    Reset,
+}
+
+impl Choice {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NeverLearnt => "never-learnt",
+            Self::ExactReplay => "exact-replay",
+            Self::L1Sparse => "l1-sparse",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// What is to be done, as it was decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// How.
+    pub choice: Choice,
+    /// Slots of the models that know somebody.
+    pub holding: Vec<String>,
+    /// Their ids.
+    pub holding_ids: Vec<Id>,
+    /// Whether the base is one of them.
+    pub base_holds: bool,
+    /// The slot of the clean ancestor; the base where there is none.
+    pub ancestor: Option<String>,
+    /// The id of the model that was served.
+    pub parent: Id,
+    /// What there is of theirs, and will go.
+    pub doomed: Count,
+    /// Seconds that it is expected to take.
+    pub seconds: f64,
+    /// Bytes of memory that it is expected to take.
+    pub bytes: u64,
+    /// What fills the new slot, where something must be learnt.
+    pub work: Option<super::state::Work>,
+    /// Whether the model that was served answered each retained sample rightly, where it was asked.
+    pub before: Vec<bool>,
+}
+
+/// What the gate said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// As JSON, for the receipt.
+    pub told: String,
+    /// Whether the candidate may be served.
+    pub passed: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A request came.
+    Received(Request),
+    /// It was taken back, before anything was done.
+    Cancelled([u8; 16]),
+    /// The models that know them answer no more.
+    Stopped(u64),
+    /// What is to be done was decided.
+    Decided(u64, Decision),
+    /// Their samples and keys are gone; so many.
+    Shredded(u64, Count),
+    /// The candidate is written: what came of the work, where there was some.
+    Unlearnt(u64, Option<Done>),
+    /// The candidate was judged.
+    Gated(u64, Verdict),
+    /// Something failed, and another way is to be decided.
+    Failed(u64, String),
+    /// A process found the job open and goes on with it.
+    Resumed(u64),
+}
+
+/// The journal, in memory and on disk.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    path: PathBuf,
+    head: Id,
+    link: Id,
+    body: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl Journal {
+    /// Opens the journal at `path`; an empty one if there is none.
+    ///
+    /// # Errors
+    /// If it was changed.
+    pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, HomeError> {
+        let path = path.to_path_buf();
+        if !disk.exists(&path)? {
+            let (body, events) = (Vec::new(), Vec::new());
+            return Ok(Self { path, head: [0; 32], link: [0; 32], body, events });
+        }
+        let bytes = disk.read(&path)?;
+        let damaged = |offset: usize, what: &str| HomeError::Damaged {
+            path: path.clone(),
+            offset: offset as u64,
+            what: format!("{what}; put back the newest copy: without it nobody knows who asked to be erased, and nothing that was learnt here is served"),
+        };
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(damaged(0, "it is longer than any journal"));
+        }
+        let mut reader = Reader::new(&bytes);
+        let short = |_| damaged(bytes.len(), "it ends too early");
+        if reader.take(8).map_err(short)? != MAGIC {
+            return Err(damaged(0, "it does not begin with `unlearnj`"));
+        }
+        if reader.u32().map_err(short)? != VERSION {
+            return Err(damaged(8, "another version of the program wrote it"));
+        }
+        let head: Id = reader.array().map_err(short)?;
+        let (start, mut link, mut events) = (reader.position(), head, Vec::new());
+        while reader.remaining() > 0 {
+            let at = reader.position();
+            let len = reader.u32().map_err(short)? as usize;
+            let record = reader.take(len).map_err(short)?;
+            link = link_of(&link, record);
+            if reader.array::<32>().map_err(short)? != link {
+                return Err(damaged(at, "a record is not the one that was written"));
+            }
+            let event = postcard::from_bytes(record);
+            events.push(event.map_err(|_| damaged(at, "a record does not decode"))?);
+        }
+        let body = bytes[start..].to_vec();
+        Ok(Self { path, head, link, body, events })
+    }
+
+    /// Adds `events`, durably and at once.
+    ///
+    /// # Errors
+    /// If they cannot be written; none of them is there then.
+    pub fn add(&mut self, disk: &mut dyn Disk, events: Vec<Event>) -> Result<(), HomeError> {
+        let (mut link, mut body) = (self.link, self.body.clone());
+        for event in &events {
+            let record = postcard::to_allocvec(event).unwrap_or_default();
+            link = link_of(&link, &record);
+            body.extend((record.len() as u32).to_le_bytes());
+            body.extend(record);
+            body.extend(link);
+        }
+        self.write(disk, self.head, &body)?;
+        (self.link, self.body) = (link, body);
+        self.events.extend(events);
+        Ok(())
+    }
+
+    /// Ends the job: the next journal begins where this one ended.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn close(&mut self, disk: &mut dyn Disk) -> Result<(), HomeError> {
+        self.write(disk, self.link, &[])?;
+        self.head = self.link;
+        self.body.clear();
+        self.events.clear();
+        Ok(())
+    }
+
+    fn write(&self, disk: &mut dyn Disk, head: Id, body: &[u8]) -> Result<(), HomeError> {
+        let file = [&MAGIC[..], &VERSION.to_le_bytes(), &head, body].concat();
+        Ok(replace(disk, &self.path, &file)?)
+    }
+
+    /// What happened since the last job ended.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+}
+
+fn link_of(before: &Id, record: &[u8]) -> Id {
+    Digest::of_parts(LINK, &[before, record]).0
+}
+
+/// A request that is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// As it was received.
+    pub request: Request,
+    /// When the models that know them stopped answering.
+    pub stopped: Option<u64>,
+    /// When their samples and keys were gone.
+    pub shredded: Option<u64>,
+}
+
+/// The requests that are open, and how far they are: what the events add up to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Job {
+    /// Those that were received and not cancelled.
+    pub requests: Vec<Open>,
+    /// When the models that know them stopped answering.
+    pub stopped: Option<u64>,
+    /// What was decided.
+    pub decision: Option<(u64, Decision)>,
+    /// When samples and keys went, and how many.
+    pub shredded: Option<(u64, Count)>,
+    /// When the candidate was written, and what came of the work.
+    pub unlearnt: Option<(u64, Option<Done>)>,
+    /// What the gate said.
+    pub gated: Option<(u64, Verdict)>,
+    /// What failed.
+    pub failures: Vec<String>,
+    /// How often a process went on with it.
+    pub resumed: u32,
+    /// What samples went before this, in rounds that were restarted.
+    pub gone: Count,
+}
+
+impl Job {
+    /// What `events` add up to; `None` if no request is open.
+    pub fn of(events: &[Event]) -> Option<Self> {
+        let mut job = Self::default();
+        for event in events {
+            job.take(event);
+        }
+        (!job.requests.is_empty()).then_some(job)
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Received(request) => {
+                // Whatever was decided trains on what must go now.
+                let request = request.clone();
+                self.requests.push(Open { request, stopped: None, shredded: None });
+                self.restart();
+                self.stopped = None;
+                if let Some((_, count)) = self.shredded.take() {
+                    self.gone = count;
+                }
+            }
+            Event::Cancelled(id) => self.requests.retain(|open| open.request.id != *id),
+            Event::Stopped(at) => {
+                self.stopped = Some(*at);
+                self.requests.iter_mut().for_each(|open| _ = open.stopped.get_or_insert(*at));
+            }
+            Event::Decided(at, decision) => self.decision = Some((*at, decision.clone())),
+            Event::Shredded(at, count) => {
+                self.shredded = Some((*at, sum(self.gone, *count)));
+                self.requests.iter_mut().for_each(|open| _ = open.shredded.get_or_insert(*at));
+            }
+            Event::Unlearnt(at, done) => self.unlearnt = Some((*at, done.clone())),
+            Event::Gated(at, verdict) => self.gated = Some((*at, verdict.clone())),
+            Event::Failed(_, why) => {
+                self.failures.push(why.clone());
+                self.restart();
+            }
+            Event::Resumed(_) => self.resumed += 1,
+        }
+    }
+
+    fn restart(&mut self) {
+        (self.decision, self.unlearnt, self.gated) = (None, None, None);
+    }
+
+    /// Everybody who is to be erased, in order, each once.
+    pub fn people(&self) -> Vec<Handle> {
+        let mut all: Vec<Handle> = self.requests.iter().map(|open| open.request.person).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Shred first, if anybody asked for it or somebody came while it was under way.
+    pub fn policy(&self) -> Policy {
+        let first = |open: &Open| open.request.policy == Policy::ShredFirst;
+        if self.requests.iter().any(first) { Policy::ShredFirst } else { Policy::AuditFirst }
+    }
+
+    /// The first deadline.
+    pub fn deadline(&self) -> Option<u64> {
+        self.requests.iter().filter_map(|open| open.request.deadline).min()
+    }
+
+    /// The method that was asked for; that of the first who asked for one.
+    pub fn method(&self) -> Option<Choice> {
+        self.requests.iter().find_map(|open| open.request.method)
+    }
+
+    /// Whether the base knows one of them.
+    pub fn in_base(&self) -> bool {
+        self.requests.iter().any(|open| open.request.in_base)
+    }
+
+    /// Whether everybody agreed that the old model may answer until it is repaired.
+    pub fn serve_until_repaired(&self) -> bool {
+        self.requests.iter().all(|open| open.request.serve_until_repaired)
+    }
+
+    /// The class that a choice gives to a model whose ancestor has `inherited`.
+    pub fn class(choice: Choice, inherited: Guarantee) -> Guarantee {
+        let own = match choice {
+            Choice::NeverLearnt => Guarantee::NeverLearnt,
+            Choice::ExactReplay => Guarantee::ExactReplay,
+            Choice::L1Sparse => Guarantee::Approximate,
+            Choice::Reset => Guarantee::Reset,
+        };
+        match (own, inherited) {
+            (Guarantee::ExactReplay, Guarantee::Approximate) => Guarantee::Approximate,
+            _ => own,
+        }
+    }
+}
+
+fn sum(a: Count, b: Count) -> Count {
+    Count {
+        samples: a.samples + b.samples,
+        held: a.held + b.held,
+        bytes: a.bytes + b.bytes,
+    }
+}

@@ -1,0 +1,364 @@
+//! The state machine of an erasure, from a stop to a receipt.
+//!
+//! `received → stopped`, then shred-first `shredded → unlearnt → gated → committed`, or audit-first
+//! `unlearnt → gated → shredded → committed`. Each step is done so that doing it again changes nothing,
+//! and only then noted in the journal: whatever the power does, the next start does what is not noted,
+//! and ends with the same bytes.
+
+use serde::Serialize;
+
+use super::error::HomeError;
+use super::gate::Limits;
+use super::home::Home;
+use super::journal::{Choice, Decision, Event, Job, Verdict};
+use super::learn::{Done, Onlooker};
+use super::receipt::Policy;
+use super::slot;
+use super::state::State;
+use crate::base::clock;
+use crate::model::file::Artifact;
+use crate::train::{Control, Progress};
+use crate::vault::{Count, Key};
+
+/// What came of an erasure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Erased {
+    /// The number of the receipt.
+    pub receipt: u64,
+    /// The guarantee.
+    pub guarantee: String,
+    /// How.
+    pub choice: Choice,
+    /// Samples that went.
+    pub samples: u64,
+    /// The logical id of the model that answers now; none where none may.
+    pub model: Option<String>,
+    /// Seconds of learning.
+    pub seconds: f64,
+    /// What failed on the way.
+    pub failures: Vec<String>,
+}
+
+/// The next thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// To stop the models that know them.
+    Stop,
+    /// To decide how.
+    Decide,
+    /// To destroy samples and keys.
+    Shred,
+    /// To learn.
+    Unlearn,
+    /// To judge.
+    Gate,
+    /// To let the candidate serve, and to give a receipt.
+    Commit,
+}
+
+impl Job {
+    /// What is to be done next.
+    pub fn next(&self) -> Next {
+        let first = self.policy() == Policy::ShredFirst;
+        if self.stopped.is_none() {
+            Next::Stop
+        } else if self.decision.is_none() {
+            Next::Decide
+        } else if first && self.shredded.is_none() {
+            Next::Shred
+        } else if self.unlearnt.is_none() {
+            Next::Unlearn
+        } else if self.gated.is_none() {
+            Next::Gate
+        } else if self.shredded.is_none() {
+            Next::Shred
+        } else {
+            Next::Commit
+        }
+    }
+}
+
+impl Home {
+    /// Notes that a process found an erasure open. Says whether there is one.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn note_resumed(&mut self) -> Result<bool, HomeError> {
+        match self.job().is_some_and(|job| job.stopped.is_some()) {
+            true => {
+                let event = Event::Resumed(clock::now());
+                self.journal.add(self.disk.as_mut(), vec![event]).map(|()| true)
+            }
+            false => Ok(false),
+        }
+    }
+
+    /// Carries every open request through to its receipt; `None` if none is open.
+    ///
+    /// # Errors
+    /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a file cannot be read or written.
+    /// Whatever was done stays done, and the next call goes on.
+    pub fn carry_out(
+        &mut self,
+        limits: Limits,
+        onlooker: &mut dyn Onlooker,
+    ) -> Result<Option<Erased>, HomeError> {
+        while let Some(job) = self.job() {
+            match job.next() {
+                Next::Stop => self.note(Event::Stopped(clock::now()))?,
+                Next::Decide => self.decide(&job)?,
+                Next::Shred => self.shred(&job)?,
+                Next::Unlearn => self.unlearn(&job, onlooker)?,
+                Next::Gate => self.gate(&job, limits)?,
+                Next::Commit => return self.commit(&job).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn note(&mut self, event: Event) -> Result<(), HomeError> {
+        self.journal.add(self.disk.as_mut(), vec![event])
+    }
+
+    /// Decides how, and makes the key of what will be written.
+    pub fn decide(&mut self, job: &Job) -> Result<(), HomeError> {
+        let people = job.people();
+        let plan = self.plan_of(job, clock::now())?;
+        let way = plan.taken().cloned();
+        let work = way.as_ref().and_then(|way| way.work.clone());
+        let before = match &work {
+            Some(work) => {
+                // A round before this one may have destroyed the model that was served.
+                let live = self.state.live.as_deref().filter(|slot| self.readable(Some(slot)));
+                let common = self.classes_of(work)?;
+                self.answers(&self.model(live)?, &common, &people)?
+            }
+            None => Vec::new(),
+        };
+        // What was being learnt knows them, or may.
+        let mut state = self.state.clone();
+        state.pending = work.clone();
+        let mut keyring = self.keyring.clone();
+        if let Some(stale) = self.state.pending.as_ref() {
+            keyring.drop_named(&slot::key_name(&stale.slot));
+        }
+        if let Some(work) = &work {
+            keyring.put(&slot::key_name(&work.slot), Key::fresh()?);
+        }
+        self.keep(keyring, state, false)?;
+        let holding = self.state.holding(&people);
+        let (slots, ids) = holding.map(|model| (model.slot.clone(), model.id)).unzip();
+        let decision = Decision {
+            choice: plan.choice,
+            holding: slots,
+            holding_ids: ids,
+            base_holds: job.in_base(),
+            ancestor: self.state.clean_ancestor(&people).map(|model| model.slot.clone()),
+            parent: self.state.live_model().map_or(self.state.base.id, |model| model.id),
+            doomed: self.store.owned(&people)?,
+            seconds: way.as_ref().map_or(0.0, |way| way.seconds),
+            bytes: way.as_ref().map_or(0, |way| way.bytes),
+            work,
+            before,
+        };
+        self.note(Event::Decided(clock::now(), decision))
+    }
+
+    /// Destroys samples and keys: the people's, and those of the models that know them, but for one that
+    /// the repair begins with or that serves until then.
+    pub fn shred(&mut self, job: &Job) -> Result<(), HomeError> {
+        let decision = decision(job)?;
+        let mut keyring = self.keyring.clone();
+        let mut state = self.state.clone();
+        let mut people = job.people();
+        people.retain(|person| keyring.forget(person));
+        state.erased_people.extend(&people);
+        let gated = job.gated.is_some();
+        let begins = decision.work.as_ref().and_then(|work| work.start.as_deref());
+        for slot in &decision.holding {
+            let needed = !gated && (begins == Some(slot) || job.serve_until_repaired());
+            if !needed {
+                keyring.drop_named(&slot::key_name(slot));
+            }
+        }
+        self.keep(keyring, state, true)?;
+        self.store.purge(&self.keyring)?;
+        self.sweep()?;
+        // Counted before: this may be the second time.
+        self.note(Event::Shredded(clock::now(), decision.doomed))
+    }
+
+    fn unlearn(&mut self, job: &Job, onlooker: &mut dyn Onlooker) -> Result<(), HomeError> {
+        let Some(work) = decision(job)?.work.clone() else {
+            return self.note(Event::Unlearnt(clock::now(), None));
+        };
+        let deadline = job.deadline();
+        let mut late = false;
+        let mut watch = |leg: usize, legs: usize, progress: Progress| {
+            late = deadline.is_some_and(|deadline| clock::now() > deadline);
+            if late { Control::Stop } else { onlooker.batch(leg, legs, progress) }
+        };
+        let done = self.execute(&work, &mut watch);
+        self.note_learnt(done, late)
+    }
+
+    /// Notes what came of the work. A deadline that passed, and a run that failed, are noted as such;
+    /// the next decision falls back.
+    ///
+    /// # Errors
+    /// What is not the run's own failure.
+    pub fn note_learnt(
+        &mut self,
+        done: Result<Done, HomeError>,
+        late: bool,
+    ) -> Result<(), HomeError> {
+        let now = clock::now();
+        match done {
+            Ok(done) => self.note(Event::Unlearnt(now, Some(done))),
+            Err(HomeError::Interrupted) if late => {
+                self.note(Event::Failed(now, "the deadline passed".into()))?;
+                // Two failures are what falls back to the ancestor.
+                self.note(Event::Failed(now, "no time is left to learn".into()))
+            }
+            Err(HomeError::Train(crate::train::TrainError::Diverged { tensor, .. })) => {
+                self.note(Event::Failed(now, format!("the run diverged at `{tensor}`")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn gate(&mut self, job: &Job, limits: Limits) -> Result<(), HomeError> {
+        let decision = decision(job)?;
+        let now = clock::now();
+        let Some(work) = &decision.work else {
+            let verdict = Verdict { told: String::new(), passed: true };
+            return self.note(Event::Gated(now, verdict));
+        };
+        let candidate = self.model(Some(&work.slot))?;
+        let ancestor = self.model(decision.ancestor.as_deref())?;
+        let gated = self.judge(&candidate, &ancestor, &decision.before, job, limits)?;
+        let told = serde_json::to_string(&gated).unwrap_or_default();
+        if gated.passed {
+            return self.note(Event::Gated(now, Verdict { told, passed: true }));
+        }
+        self.note(Event::Failed(now, format!("{} did not pass the gate: {told}", decision.choice.name())))
+    }
+
+    /// Lets the candidate serve, gives the receipt, and ends the job.
+    fn commit(&mut self, job: &Job) -> Result<Erased, HomeError> {
+        let decision = decision(job)?.clone();
+        let mut state = self.state.clone();
+        let mut keyring = self.keyring.clone();
+        // Power may have gone between this and the end of the journal.
+        let noted = state.pending.is_none() && self.receipt_of(job)?.is_some();
+        if !noted {
+            self.settle(job, &decision, &mut state, &mut keyring)?;
+            let child = match &state.live {
+                Some(slot) => self.model(Some(slot))?,
+                None => self.base.clone(),
+            };
+            let signed = self.write_receipt(job, &decision, &state, &child)?;
+            (state.receipts, state.last_receipt) = (state.receipts + 1, signed);
+            self.keep(keyring, state, true)?;
+        }
+        self.reopen_base()?;
+        self.sweep()?;
+        let (_, count) = job.shredded.unwrap_or_default();
+        let erased = self.told(job, &decision, count)?;
+        self.journal.close(self.disk.as_mut())?;
+        Ok(erased)
+    }
+
+    /// The state after the job, with the keys that go.
+    fn settle(
+        &self,
+        job: &Job,
+        decision: &Decision,
+        state: &mut State,
+        keyring: &mut crate::vault::Keyring,
+    ) -> Result<(), HomeError> {
+        let done = job.unlearnt.as_ref().and_then(|(_, done)| done.clone());
+        for slot in &decision.holding {
+            keyring.drop_named(&slot::key_name(slot));
+        }
+        state.models.retain(|model| !decision.holding.contains(&model.slot));
+        state.erased_models.extend(&decision.holding_ids);
+        match (&decision.work, done) {
+            (Some(work), Some(done)) => self.adopt_repair(decision, work, &done, state, keyring),
+            _ if decision.choice == Choice::Reset => {
+                state.live = decision.ancestor.clone();
+                if decision.base_holds {
+                    self.bury_base(state, keyring);
+                    state.models.clear();
+                    state.live = None;
+                    state.base.dead = true;
+                }
+            }
+            _ => {}
+        }
+        state.pending = None;
+        Ok(())
+    }
+
+    fn bury_base(&self, state: &mut State, keyring: &mut crate::vault::Keyring) {
+        state.erased_models.push(state.base.id);
+        if let Some(slot) = &state.base.slot {
+            keyring.drop_named(&slot::key_name(slot));
+        }
+    }
+
+    fn reopen_base(&mut self) -> Result<(), HomeError> {
+        if self.state.base.dead || self.base.id.0 == self.state.base.id {
+            return Ok(());
+        }
+        self.reload_base()
+    }
+
+    fn told(&self, job: &Job, decision: &Decision, count: Count) -> Result<Erased, HomeError> {
+        let done = job.unlearnt.as_ref().and_then(|(_, done)| done.as_ref());
+        let model = match &self.state.live {
+            Some(slot) => self.state.model(slot).map(|model| model.id_text()),
+            None if self.state.base.dead => None,
+            None => Some(self.base.id.to_string()),
+        };
+        Ok(Erased {
+            receipt: self.state.receipts,
+            guarantee: self.guarantee(decision).to_string(),
+            choice: decision.choice,
+            samples: count.samples,
+            model,
+            seconds: done.map_or(0.0, |done| done.seconds),
+            failures: job.failures.clone(),
+        })
+    }
+
+    /// The classes of what `work` will come to.
+    fn classes_of(&self, work: &super::state::Work) -> Result<Vec<String>, HomeError> {
+        let mut classes = self.model(work.start.as_deref())?.meaning.classes;
+        let leaving = self.leaving();
+        for leg in &work.legs {
+            let new = super::gather::new_labels(
+                &self.store, &self.keyring, &classes, leg.upto, &leaving,
+            )?;
+            classes.extend(new);
+        }
+        Ok(classes)
+    }
+}
+
+/// What was decided; a job that is past it has it.
+pub(super) fn decision(job: &Job) -> Result<&Decision, HomeError> {
+    let decision = job.decision.as_ref().map(|(_, decision)| decision);
+    decision.ok_or(HomeError::UnderWay { what: "an erasure" })
+}
+
+/// What serves, for whoever only looks.
+impl Home {
+    /// The model that is served when nothing is under way.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn live(&self) -> Result<Artifact, HomeError> {
+        self.model(self.state.live.as_deref())
+    }
+}

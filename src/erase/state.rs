@@ -1,0 +1,210 @@
+//! What a home knows of itself. It lies in the keyring, so that it changes together with the keys.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::HomeError;
+use super::receipt::Guarantee;
+use crate::base::hash::Digest;
+use crate::format::Provenance;
+use crate::train::Recipe;
+use crate::vault::{Handle, Quota};
+
+/// The version of [`State`] that this program writes and reads.
+const VERSION: u32 = 1;
+
+/// A digest as bytes.
+pub type Id = [u8; 32];
+
+/// The state of a home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// The device, a random number.
+    pub device: [u8; 16],
+    /// Seed of all that is drawn: holdouts, orders, new heads.
+    pub seed: u64,
+    /// Share of each person's groups that only measures.
+    pub holdout: f64,
+    /// How much may be kept.
+    pub quota: Quota,
+    /// What everything began with.
+    pub base: Base,
+    /// Models that were made here, the oldest first.
+    pub models: Vec<Model>,
+    /// The slot that is served; the base where there is none.
+    pub live: Option<String>,
+    /// What is being learnt.
+    pub pending: Option<Work>,
+    /// Adaptations so far.
+    pub adaptations: u32,
+    /// Handles of people who were erased.
+    pub erased_people: Vec<Handle>,
+    /// Models that knew them.
+    pub erased_models: Vec<Id>,
+    /// Receipts so far.
+    pub receipts: u64,
+    /// The digest of the last of them.
+    pub last_receipt: Id,
+}
+
+/// The model package that was installed, or what took its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its logical id.
+    pub id: Id,
+    /// Whose data is in it.
+    pub provenance: Provenance,
+    /// The slot it is sealed in; a plain file where there is none.
+    pub slot: Option<String>,
+    /// Whether it may not be served any more, because it knew somebody who was erased.
+    pub dead: bool,
+}
+
+/// A model that was made here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// The slot it is sealed in.
+    pub slot: String,
+    /// Its logical id.
+    pub id: Id,
+    /// How it came about, from the base on.
+    pub steps: Vec<Step>,
+    /// The worst guarantee of its ancestry.
+    pub class: Guarantee,
+    /// Bytes of its file before sealing.
+    pub bytes: u64,
+}
+
+/// One run on the way to a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// How it learnt.
+    pub leg: Leg,
+    /// Whose samples it learnt from.
+    pub people: Vec<Handle>,
+}
+
+/// One run as it is ordered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leg {
+    /// Its number among the adaptations, from 1.
+    pub number: u32,
+    /// Samples with numbers below this took part, but for those that only measure.
+    pub upto: u64,
+    /// Whether it repairs: pulls weights back to the base.
+    pub repair: bool,
+    /// Its recipe, as JSON.
+    recipe: String,
+}
+
+impl Leg {
+    /// A run by `recipe`.
+    pub fn new(number: u32, upto: u64, repair: bool, recipe: &Recipe) -> Self {
+        Self { number, upto, repair, recipe: serde_json::to_string(recipe).unwrap_or_default() }
+    }
+
+    /// How it learns.
+    ///
+    /// # Errors
+    /// If another version wrote it.
+    pub fn recipe(&self) -> Result<Recipe, HomeError> {
+        serde_json::from_str(&self.recipe).map_err(|_| HomeError::Setting {
+            field: "a recipe of the home",
+            found: self.recipe.clone(),
+            expected: "a recipe of this version",
+        })
+    }
+
+    /// Its recipe as text.
+    pub fn text(&self) -> &str {
+        &self.recipe
+    }
+}
+
+/// What is to be learnt: from a start, one leg after another, into a new slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// The slot that it will fill.
+    pub slot: String,
+    /// The slot it starts from; the base where there is none.
+    pub start: Option<String>,
+    /// What to do.
+    pub legs: Vec<Leg>,
+    /// Instruction set and pieces of the batch, as `cpu/avx2 micro-batch=16`.
+    pub plan: String,
+    /// Whether it is an adaptation; a repair where not.
+    pub adapts: bool,
+    /// Whether it becomes a base of its own, with the anchor set in it.
+    pub roots: bool,
+}
+
+impl State {
+    /// The state of a new home.
+    pub fn new(device: [u8; 16], seed: u64, holdout: f64, quota: Quota, base: Base) -> Self {
+        Self {
+            version: VERSION,
+            device,
+            seed,
+            holdout,
+            quota,
+            base,
+            models: Vec::new(),
+            live: None,
+            pending: None,
+            adaptations: 0,
+            erased_people: Vec::new(),
+            erased_models: Vec::new(),
+            receipts: 0,
+            last_receipt: [0; 32],
+        }
+    }
+
+    /// As bytes for the keyring.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).unwrap_or_default()
+    }
+
+    /// Out of the keyring. `None` if another version wrote it.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (state, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        (rest.is_empty() && state.version == VERSION).then_some(state)
+    }
+
+    /// The model in `slot`.
+    pub fn model(&self, slot: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.slot == slot)
+    }
+
+    /// The model that is served, where it is not the base.
+    pub fn live_model(&self) -> Option<&Model> {
+        self.live.as_deref().and_then(|slot| self.model(slot))
+    }
+
+    /// Models that learnt from any of `people`.
+    pub fn holding<'a>(&'a self, people: &'a [Handle]) -> impl Iterator<Item = &'a Model> {
+        self.models.iter().filter(|model| model.holds(people))
+    }
+
+    /// The newest model that learnt from none of `people`; the base where there is none.
+    pub fn clean_ancestor(&self, people: &[Handle]) -> Option<&Model> {
+        self.models.iter().rev().find(|model| !model.holds(people))
+    }
+
+    /// The samples that some model learnt from all have numbers below this.
+    pub fn learnt_upto(&self) -> u64 {
+        let legs = self.models.iter().flat_map(|m| m.steps.iter().map(|step| step.leg.upto));
+        legs.max().unwrap_or(0)
+    }
+}
+
+impl Model {
+    /// Whether it learnt from any of `people`.
+    pub fn holds(&self, people: &[Handle]) -> bool {
+        self.steps.iter().any(|step| step.people.iter().any(|person| people.contains(person)))
+    }
+
+    /// Its id in hexadecimal.
+    pub fn id_text(&self) -> String {
+        Digest(self.id).to_string()
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong in the vault.
+
+use std::path::PathBuf;
+
+use super::handle::Handle;
+use crate::base::disk::DiskError;
+use crate::base::entropy::EntropyError;
+
+/// Why the vault refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// No randomness, no key.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The index of samples failed.
+    #[error("the index of samples `{}`: cannot {what}: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// What the database said.
+        source: Box<redb::Error>,
+    },
+    /// A file is not what was written.
+    #[error("`{}` is damaged: {what}; put back a copy of the whole home, or begin a new one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The keyring is of another generation than the device key.
+    #[error(
+        "`{}` is of generation {found}, but the device keys here are of generations {known:?}: an older keyring or a device key of another home was put in its place; no older keyring can be opened any more, put back the newest",
+        path.display()
+    )]
+    Generation {
+        /// The keyring.
+        path: PathBuf,
+        /// Its generation.
+        found: u64,
+        /// What the key store has.
+        known: Vec<u64>,
+    },
+    /// The keyring does not open under its device key.
+    #[error("`{}` does not open under the device key of its generation, {generation}: the keyring was changed, or the key is another device's", path.display())]
+    WrongKey {
+        /// The keyring.
+        path: PathBuf,
+        /// Its generation.
+        generation: u64,
+    },
+    /// A device key is not there, or is none.
+    #[error("`{}` is no device key of generation {generation}: expected 44 bytes of ours, made by `unlearn init`", path.display())]
+    DeviceKey {
+        /// Where it should be.
+        path: PathBuf,
+        /// Its generation.
+        generation: u64,
+    },
+    /// A person who is not here.
+    #[error("nobody here has the handle {handle}")]
+    Unknown {
+        /// The handle.
+        handle: Handle,
+    },
+    /// A sample breaks a rule.
+    #[error("sample {index}: {rule}")]
+    Sample {
+        /// Which of those that were given, from 0.
+        index: usize,
+        /// What was expected.
+        rule: String,
+    },
+    /// There is no room left for more samples.
+    #[error("the quota of {what} is {most}, and {wanted} were wanted: erase somebody, or raise the quota")]
+    Quota {
+        /// What is counted.
+        what: &'static str,
+        /// The most that may be.
+        most: u64,
+        /// What there would be.
+        wanted: u64,
+    },
+}

@@ -1,0 +1,703 @@
+//! The index of samples: one database file on a [`Disk`], everything in it sealed but handles, numbers
+//! and sizes.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `samples` | number | record |
+//! | `owners` | handle, number (big-endian) | nothing |
+//! | `marks` | set of people, mark under their key | groups that were met, duplicates, counters |
+//! | `people` | handle | name and counts, sealed under the person's key |
+//! | `facts` | name | the next number |
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::backend::open_database;
+use super::error::VaultError;
+use super::handle::Handle;
+use super::keyring::Keyring;
+use super::samples::{Count, Header, NewSample, Sample, Values, short};
+use super::seal::Key;
+use crate::base::disk::Disk;
+use crate::base::hash::{Digest, Parts};
+use crate::base::rng::Stream;
+
+const SAMPLES: TableDefinition<u64, &[u8]> = TableDefinition::new("samples");
+const OWNERS: TableDefinition<[u8; 24], ()> = TableDefinition::new("owners");
+const MARKS: TableDefinition<[u8; 32], u64> = TableDefinition::new("marks");
+const PEOPLE: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("people");
+const FACTS: TableDefinition<&str, u64> = TableDefinition::new("facts");
+
+const NEXT: &str = "next";
+const PERSON: &str = "unlearn vault: person, version 1";
+const MARK: &str = "unlearn vault: mark, version 1";
+
+/// What is known of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The name, at most 256 bytes: whatever the owner of the device calls them.
+    pub name: String,
+    /// Their samples.
+    pub count: Count,
+    /// The number of their first sample that may be learnt from.
+    pub first_learnable: Option<u64>,
+}
+
+/// The longest name of a person, in bytes.
+pub const MAX_PERSON_NAME: usize = 256;
+
+/// How much may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Samples in all.
+    pub samples: u64,
+    /// Bytes of records in all.
+    pub bytes: u64,
+}
+
+/// What came of adding samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Added {
+    /// Samples that are new.
+    pub samples: u64,
+    /// Those of them that only measure.
+    pub held: u64,
+    /// Samples that were there already and were passed over.
+    pub duplicates: u64,
+}
+
+/// The index, open.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    database: Database,
+}
+
+impl Store {
+    /// Opens the index at `path`; makes an empty one if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn open(disk: &mut dyn Disk, path: &Path) -> Result<Self, VaultError> {
+        let database = open_database(disk, path)?;
+        let store = Self { path: path.to_path_buf(), database };
+        let write = store.begin()?;
+        store.step("make its tables", || {
+            write.open_table(SAMPLES)?;
+            write.open_table(OWNERS)?;
+            write.open_table(MARKS)?;
+            write.open_table(PEOPLE)?;
+            write.open_table(FACTS)?;
+            Ok(())
+        })?;
+        store.commit(write)?;
+        Ok(store)
+    }
+
+    fn begin(&self) -> Result<WriteTransaction, VaultError> {
+        self.step("begin to write", || {
+            let mut write = self.database.begin_write()?;
+            write.set_two_phase_commit(true);
+            Ok(write)
+        })
+    }
+
+    fn commit(&self, write: WriteTransaction) -> Result<(), VaultError> {
+        self.step("commit", || Ok(write.commit()?))
+    }
+
+    fn step<T>(
+        &self,
+        what: &'static str,
+        run: impl FnOnce() -> Result<T, redb::Error>,
+    ) -> Result<T, VaultError> {
+        let path = self.path.clone();
+        run().map_err(|source| VaultError::Database { path, what, source: Box::new(source) })
+    }
+
+    fn damaged(&self, what: String) -> VaultError {
+        VaultError::Damaged { path: self.path.clone(), what }
+    }
+
+    /// The number that the next sample gets: larger than any before, also of samples that are gone.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn next(&self) -> Result<u64, VaultError> {
+        self.step("read", || {
+            let facts = self.database.begin_read()?.open_table(FACTS)?;
+            Ok(facts.get(NEXT)?.map_or(0, |next| next.value()))
+        })
+    }
+
+    /// What is kept in all.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn count(&self) -> Result<Count, VaultError> {
+        self.step("read", || {
+            let facts = self.database.begin_read()?.open_table(FACTS)?;
+            let of = |name| Ok::<_, redb::Error>(facts.get(name)?.map_or(0, |fact| fact.value()));
+            Ok(Count { samples: of("samples")?, held: of("held")?, bytes: of("bytes")? })
+        })
+    }
+
+    /// Notes people whose keys are in `keyring` already, with their names.
+    ///
+    /// # Errors
+    /// If a key is not there, a name is none, or the index cannot be written.
+    pub fn enrol(&self, keyring: &Keyring, new: &[(Handle, String)]) -> Result<(), VaultError> {
+        let write = self.begin()?;
+        for (index, (handle, name)) in new.iter().enumerate() {
+            if !(1..=MAX_PERSON_NAME).contains(&name.len()) {
+                let rule =
+                    format!("a name has {} bytes, expected 1 to {MAX_PERSON_NAME}", name.len());
+                return Err(VaultError::Sample { index, rule });
+            }
+            let (name, count) = (name.clone(), Count::default());
+            let person = Person { name, count, first_learnable: None };
+            let sealed = seal_person(keyring, *handle, &person)?;
+            self.step("note a person", || {
+                write.open_table(PEOPLE)?.insert(handle.0, &sealed[..])?;
+                Ok(())
+            })?;
+        }
+        self.commit(write)
+    }
+
+    /// Everybody whose key is in `keyring`, in order of handle. Whoever has a key and was never noted is
+    /// not there: that enrolment was cut short.
+    ///
+    /// # Errors
+    /// If the index cannot be read, or a person does not open.
+    pub fn people(&self, keyring: &Keyring) -> Result<Vec<(Handle, Person)>, VaultError> {
+        let sealed: Vec<(Handle, Vec<u8>)> = self.step("read", || {
+            let people = self.database.begin_read()?.open_table(PEOPLE)?;
+            let mut all = Vec::new();
+            for row in people.iter()? {
+                let (handle, sealed) = row?;
+                all.push((Handle(handle.value()), sealed.value().to_vec()));
+            }
+            Ok(all)
+        })?;
+        let known = sealed.into_iter().filter(|(handle, _)| keyring.person(handle).is_some());
+        known.map(|(handle, s)| Ok((handle, self.open_person(keyring, handle, &s)?))).collect()
+    }
+
+    fn open_person(
+        &self,
+        keyring: &Keyring,
+        handle: Handle,
+        sealed: &[u8],
+    ) -> Result<Person, VaultError> {
+        let key = keyring.person(&handle).ok_or(VaultError::Unknown { handle })?;
+        let opened = key.open(PERSON, &handle.0, sealed);
+        opened
+            .and_then(|text| postcard::from_bytes(&text).ok())
+            .ok_or_else(|| self.damaged(format!("the entry of {handle} does not open")))
+    }
+
+    /// Takes in samples, all or none of them.
+    ///
+    /// A group, or a sample without one, is held out as its people's count of that label says: of each
+    /// label about `share`, evenly spread, beginning at a place that `seed` draws. It depends on nobody
+    /// else's samples. A sample that its people have already, label and values alike, is passed over.
+    ///
+    /// # Errors
+    /// If a sample breaks a rule or a person is unknown, a quota would be exceeded, or the index cannot
+    /// be written.
+    pub fn add(
+        &self,
+        keyring: &Keyring,
+        (seed, share): (u64, f64),
+        quota: Quota,
+        samples: &[NewSample],
+    ) -> Result<Added, VaultError> {
+        for (index, sample) in samples.iter().enumerate() {
+            if let Some(rule) = sample.fault() {
+                return Err(VaultError::Sample { index, rule });
+            }
+        }
+        let write = self.begin()?;
+        let mut adding = Adding::open(self, &write, keyring, (seed, share))?;
+        for sample in samples {
+            adding.one(sample)?;
+        }
+        let added = adding.finish(quota)?;
+        self.commit(write)?;
+        Ok(added)
+    }
+
+    /// Opens each sample that `wanted` picks by number and header, in order of number, and hands it to
+    /// `take`.
+    ///
+    /// # Errors
+    /// If the index cannot be read, or a record does not open.
+    pub fn each(
+        &self,
+        keyring: &Keyring,
+        wanted: impl Fn(u64, &Header) -> bool,
+        mut take: impl FnMut(Sample),
+    ) -> Result<(), VaultError> {
+        self.records(|number, record| {
+            let (header, sealed) = Header::decode(record)
+                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
+            if wanted(number, &header) {
+                let key = keyring.key_of(&header.people)?;
+                let sample = header.open(&key, number, sealed);
+                take(sample.ok_or_else(|| self.damaged(format!("record {number} does not open")))?);
+            }
+            Ok(())
+        })
+    }
+
+    fn records(
+        &self,
+        mut take: impl FnMut(u64, &[u8]) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let table = self.step("read", || Ok(self.database.begin_read()?.open_table(SAMPLES)?))?;
+        let mut rows = self.step("read", || Ok(table.iter()?))?;
+        while let Some(row) = rows.next() {
+            let (number, record) = self.step("read", || Ok(row?))?;
+            take(number.value(), record.value())?;
+        }
+        Ok(())
+    }
+
+    /// A digest over the records that `wanted` picks, as they are sealed: it commits to them, and says
+    /// nothing of them to who does not have them.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn root(&self, wanted: impl Fn(u64, &Header) -> bool) -> Result<(Digest, u64), VaultError> {
+        let mut parts = Parts::new("unlearn vault: records, version 1");
+        let mut count = 0;
+        self.records(|number, record| {
+            let header = Header::decode(record)
+                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
+            if wanted(number, &header.0) {
+                parts.part(record.len() as u64, [record]);
+                count += 1;
+            }
+            Ok(())
+        })?;
+        Ok((parts.finish(), count))
+    }
+
+    /// Whose samples with numbers below `upto` may be learnt from, leaving out what concerns `leaving`.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn learners(&self, upto: u64, leaving: &[Handle]) -> Result<Vec<Handle>, VaultError> {
+        let mut people = std::collections::BTreeSet::new();
+        self.records(|number, record| {
+            let header = Header::decode(record)
+                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
+            if number < upto && !header.0.held && !header.0.concerns(leaving) {
+                people.extend(header.0.people);
+            }
+            Ok(())
+        })?;
+        Ok(people.into_iter().collect())
+    }
+
+    /// What there is of these people, what they share counted once.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn owned(&self, people: &[Handle]) -> Result<Count, VaultError> {
+        let mut numbers = std::collections::BTreeSet::new();
+        for person in people {
+            numbers.extend(self.numbers_of(*person)?);
+        }
+        let mut count = Count::default();
+        for (_, header, bytes) in self.headers(&numbers)? {
+            count.samples += 1;
+            count.held += u64::from(header.held);
+            count.bytes += bytes;
+        }
+        Ok(count)
+    }
+
+    /// How many records `wanted` picks.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn counted(&self, wanted: impl Fn(u64, &Header) -> bool) -> Result<u64, VaultError> {
+        let mut count = 0;
+        self.records(|number, record| {
+            let (header, _) = Header::decode(record)
+                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
+            count += u64::from(wanted(number, &header));
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Numbers of the samples of a person, ascending.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn numbers_of(&self, handle: Handle) -> Result<Vec<u64>, VaultError> {
+        self.step("read", || {
+            let owners = self.database.begin_read()?.open_table(OWNERS)?;
+            let rows = owners.range(owner(handle, 0)..=owner(handle, u64::MAX))?;
+            rows.map(|row| Ok(number_of(&row?.0.value()))).collect()
+        })
+    }
+
+    /// Removes whoever has no key in `keyring` any more, and every sample that is also theirs. Says how
+    /// many samples went, and what they took.
+    ///
+    /// # Errors
+    /// If the index cannot be read or written.
+    pub fn purge(&self, keyring: &Keyring) -> Result<Count, VaultError> {
+        let gone = self.strangers(keyring)?;
+        let mut numbers = std::collections::BTreeSet::new();
+        for handle in &gone {
+            numbers.extend(self.numbers_of(*handle)?);
+        }
+        let doomed = self.headers(&numbers)?;
+        if doomed.is_empty() && gone.is_empty() {
+            return Ok(Count::default());
+        }
+        let write = self.begin()?;
+        let lost = self.step("remove samples", || remove(&write, &doomed, &gone))?;
+        for (handle, lost) in self.bereaved(keyring, &doomed) {
+            self.lessen(&write, keyring, handle, lost)?;
+        }
+        self.commit(write)?;
+        Ok(lost)
+    }
+
+    /// Header and length of the records of these numbers.
+    fn headers(
+        &self,
+        numbers: &std::collections::BTreeSet<u64>,
+    ) -> Result<Vec<(u64, Header, u64)>, VaultError> {
+        let table = self.step("read", || Ok(self.database.begin_read()?.open_table(SAMPLES)?))?;
+        let mut found = Vec::new();
+        for &number in numbers {
+            let record = self.step("read", || Ok(table.get(number)?))?;
+            let Some(record) = record else { continue };
+            let (header, _) = Header::decode(record.value())
+                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
+            found.push((number, header, record.value().len() as u64));
+        }
+        Ok(found)
+    }
+
+    /// Handles in the index whose key is gone.
+    fn strangers(&self, keyring: &Keyring) -> Result<Vec<Handle>, VaultError> {
+        self.step("read", || {
+            let people = self.database.begin_read()?.open_table(PEOPLE)?;
+            let mut gone = Vec::new();
+            for row in people.iter()? {
+                let handle = Handle(row?.0.value());
+                if keyring.person(&handle).is_none() {
+                    gone.push(handle);
+                }
+            }
+            Ok(gone)
+        })
+    }
+
+    /// What those who stay lose of what they shared.
+    fn bereaved(
+        &self,
+        keyring: &Keyring,
+        doomed: &[(u64, Header, u64)],
+    ) -> std::collections::BTreeMap<Handle, Count> {
+        let mut lost = std::collections::BTreeMap::<Handle, Count>::new();
+        for (_, header, bytes) in doomed {
+            for person in header.people.iter().filter(|p| keyring.person(p).is_some()) {
+                let count = lost.entry(*person).or_default();
+                count.samples += 1;
+                count.held += u64::from(header.held);
+                count.bytes += bytes;
+            }
+        }
+        lost
+    }
+
+    fn lessen(
+        &self,
+        write: &WriteTransaction,
+        keyring: &Keyring,
+        handle: Handle,
+        lost: Count,
+    ) -> Result<(), VaultError> {
+        let mut table = self.step("write", || Ok(write.open_table(PEOPLE)?))?;
+        let sealed = self.step("read", || Ok(table.get(handle.0)?.map(|s| s.value().to_vec())))?;
+        let Some(sealed) = sealed else { return Ok(()) };
+        let mut person = self.open_person(keyring, handle, &sealed)?;
+        person.count.samples -= lost.samples.min(person.count.samples);
+        person.count.held -= lost.held.min(person.count.held);
+        person.count.bytes -= lost.bytes.min(person.count.bytes);
+        person.first_learnable = self.first_learnable(write, handle)?;
+        let sealed = seal_person(keyring, handle, &person)?;
+        self.step("write", || table.insert(handle.0, &sealed[..]).map(drop).map_err(Into::into))
+    }
+
+    fn first_learnable(
+        &self,
+        write: &WriteTransaction,
+        handle: Handle,
+    ) -> Result<Option<u64>, VaultError> {
+        self.step("read", || {
+            let (owners, samples) = (write.open_table(OWNERS)?, write.open_table(SAMPLES)?);
+            for row in owners.range(owner(handle, 0)..=owner(handle, u64::MAX))? {
+                let number = number_of(&row?.0.value());
+                let record = samples.get(number)?;
+                let header = record.and_then(|record| Header::decode(record.value()).map(|h| h.0));
+                if header.is_some_and(|header| !header.held) {
+                    return Ok(Some(number));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Gives freed pages back to the disk.
+    ///
+    /// # Errors
+    /// If the index cannot be written.
+    pub fn compact(&mut self) -> Result<(), VaultError> {
+        let path = self.path.clone();
+        let done = self.database.compact().map(drop).map_err(redb::Error::from);
+        done.map_err(|source| VaultError::Database { path, what: "compact", source: source.into() })
+    }
+}
+
+fn owner(handle: Handle, number: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&handle.0);
+    key[16..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn number_of(owner: &[u8; 24]) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&owner[16..]);
+    u64::from_be_bytes(number)
+}
+
+fn seal_person(keyring: &Keyring, handle: Handle, person: &Person) -> Result<Vec<u8>, VaultError> {
+    let key = keyring.person(&handle).ok_or(VaultError::Unknown { handle })?;
+    let text = zeroize::Zeroizing::new(postcard::to_allocvec(person).unwrap_or_default());
+    Ok(key.seal(PERSON, &handle.0, &text)?)
+}
+
+fn remove(
+    write: &WriteTransaction,
+    doomed: &[(u64, Header, u64)],
+    gone: &[Handle],
+) -> Result<Count, redb::Error> {
+    let (mut samples, mut owners) = (write.open_table(SAMPLES)?, write.open_table(OWNERS)?);
+    let (mut marks, mut people) = (write.open_table(MARKS)?, write.open_table(PEOPLE)?);
+    let mut lost = Count::default();
+    let mut sets = std::collections::BTreeSet::new();
+    for (number, header, bytes) in doomed {
+        samples.remove(number)?;
+        for person in &header.people {
+            owners.remove(owner(*person, *number))?;
+        }
+        sets.insert(Header::set(&header.people));
+        lost.samples += 1;
+        lost.held += u64::from(header.held);
+        lost.bytes += bytes;
+    }
+    for set in sets {
+        marks.retain_in(mark(set, [0; 16])..=mark(set, [255; 16]), |_, _| false)?;
+    }
+    for handle in gone {
+        people.remove(handle.0)?;
+    }
+    let mut facts = write.open_table(FACTS)?;
+    for (name, less) in [("samples", lost.samples), ("held", lost.held), ("bytes", lost.bytes)] {
+        let now = facts.get(name)?.map_or(0, |fact| fact.value());
+        facts.insert(name, now.saturating_sub(less))?;
+    }
+    Ok(lost)
+}
+
+fn mark(set: [u8; 16], of: [u8; 16]) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&set);
+    key[16..].copy_from_slice(&of);
+    key
+}
+
+/// The tables of one transaction that takes in samples.
+struct Adding<'a> {
+    store: &'a Store,
+    keyring: &'a Keyring,
+    seed: u64,
+    share: f64,
+    samples: Table<'a, u64, &'static [u8]>,
+    owners: Table<'a, [u8; 24], ()>,
+    marks: Table<'a, [u8; 32], u64>,
+    people: Table<'a, [u8; 16], &'static [u8]>,
+    facts: Table<'a, &'static str, u64>,
+    next: u64,
+    bytes: u64,
+    added: Added,
+    /// Whom it concerns, opened once.
+    known: std::collections::BTreeMap<Handle, Person>,
+    /// The key of the people of the sample before: most samples come in rows.
+    last: Option<(Vec<Handle>, Key)>,
+}
+
+impl<'a> Adding<'a> {
+    fn open(
+        store: &'a Store,
+        write: &'a WriteTransaction,
+        keyring: &'a Keyring,
+        (seed, share): (u64, f64),
+    ) -> Result<Self, VaultError> {
+        store.step("open its tables", || {
+            let facts = write.open_table(FACTS)?;
+            let next = facts.get(NEXT)?.map_or(0, |next| next.value());
+            Ok(Self {
+                store,
+                keyring,
+                seed,
+                share,
+                samples: write.open_table(SAMPLES)?,
+                owners: write.open_table(OWNERS)?,
+                marks: write.open_table(MARKS)?,
+                people: write.open_table(PEOPLE)?,
+                facts,
+                next,
+                bytes: 0,
+                added: Added::default(),
+                known: std::collections::BTreeMap::new(),
+                last: None,
+            })
+        })
+    }
+
+    fn one(&mut self, sample: &NewSample) -> Result<(), VaultError> {
+        let key = match &self.last {
+            Some((people, key)) if *people == sample.people => key.clone(),
+            _ => self.keyring.key_of(&sample.people)?,
+        };
+        self.last = Some((sample.people.clone(), key.clone()));
+        let set = Header::set(&sample.people);
+        let text = sample.text();
+        let about = |kind: &[u8], of: &[u8]| mark(set, short(key.mark(MARK, &[kind, of])));
+        // The group is no part of it: the same recording may come again under another name.
+        let group_len = sample.group.as_deref().map_or(0, str::len);
+        let label_end = 1 + sample.label.len();
+        let values = &text[label_end + 1 + group_len..];
+        let twin = about(b"duplicate", &[&text[..label_end], values].concat());
+        if self.read_mark(twin)?.is_some() {
+            self.added.duplicates += 1;
+            return Ok(());
+        }
+        let group = sample.group.as_deref().map(|group| about(b"group", group.as_bytes()));
+        let met = group.map_or(Ok(None), |group| self.read_mark(group))?;
+        let held = match met {
+            Some(held) => held != 0,
+            None => self.draw(about(b"label", sample.label.as_bytes()), &sample.label)?,
+        };
+        let number = self.next;
+        let header =
+            Header { epoch: self.keyring.generation(), held, people: sample.people.clone() };
+        let record = header.seal(&key, number, &text)?;
+        self.store.step("add a sample", || {
+            self.samples.insert(number, &record[..])?;
+            for person in &sample.people {
+                self.owners.insert(owner(*person, number), ())?;
+            }
+            self.marks.insert(twin, number)?;
+            if let Some(group) = group {
+                self.marks.insert(group, u64::from(held))?;
+            }
+            Ok(())
+        })?;
+        self.credit(sample, number, held, record.len() as u64)?;
+        self.next += 1;
+        self.bytes += record.len() as u64;
+        self.added.samples += 1;
+        self.added.held += u64::from(held);
+        Ok(())
+    }
+
+    fn read_mark(&self, mark: [u8; 32]) -> Result<Option<u64>, VaultError> {
+        self.store.step("read", || Ok(self.marks.get(mark)?.map(|value| value.value())))
+    }
+
+    /// Whether the next group of a label is held out, by systematic sampling from a drawn start.
+    fn draw(&mut self, counter: [u8; 32], label: &str) -> Result<bool, VaultError> {
+        let before = self.read_mark(counter)?.unwrap_or(0);
+        let start = Stream::new(self.seed, &format!("vault/holdout/{label}")).unit();
+        let upto = |count: u64| (count as f64 * self.share + start).floor();
+        self.store.step("count a group", || Ok(self.marks.insert(counter, before + 1).map(drop)?))?;
+        Ok(upto(before + 1) > upto(before))
+    }
+
+    fn credit(
+        &mut self,
+        sample: &NewSample,
+        number: u64,
+        held: bool,
+        bytes: u64,
+    ) -> Result<(), VaultError> {
+        for handle in &sample.people {
+            if !self.known.contains_key(handle) {
+                let sealed = self.store.step("read", || {
+                    Ok(self.people.get(handle.0)?.map(|sealed| sealed.value().to_vec()))
+                })?;
+                let sealed = sealed.ok_or(VaultError::Unknown { handle: *handle })?;
+                let person = self.store.open_person(self.keyring, *handle, &sealed)?;
+                self.known.insert(*handle, person);
+            }
+            if let Some(person) = self.known.get_mut(handle) {
+                person.count.samples += 1;
+                person.count.held += u64::from(held);
+                person.count.bytes += bytes;
+                if !held && person.first_learnable.is_none() {
+                    person.first_learnable = Some(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, quota: Quota) -> Result<Added, VaultError> {
+        for (handle, person) in &self.known {
+            let sealed = seal_person(self.keyring, *handle, person)?;
+            self.store
+                .step("note a person", || Ok(self.people.insert(handle.0, &sealed[..]).map(drop)?))?;
+        }
+        let adds = [
+            ("samples", self.added.samples, quota.samples),
+            ("held", self.added.held, u64::MAX),
+            ("bytes", self.bytes, quota.bytes),
+        ];
+        for (what, more, most) in adds {
+            let now = self.store.step("read", || Ok(self.facts.get(what)?.map_or(0, |f| f.value())))?;
+            let wanted = now.saturating_add(more);
+            if wanted > most && more > 0 {
+                return Err(VaultError::Quota { what, most, wanted });
+            }
+            self.store.step("count", || Ok(self.facts.insert(what, wanted).map(drop)?))?;
+        }
+        self.store.step("count", || Ok(self.facts.insert(NEXT, self.next).map(drop)?))?;
+        Ok(self.added)
+    }
+}
+
+/// Bytes of values, for tests and reports.
+impl Values {
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Floats(floats) => 4 * floats.len() as u64,
+        }
+    }
+}
