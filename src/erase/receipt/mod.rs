@@ -75,9 +75,9 @@ pub use words::{
 /// What a file claims to be.
 pub enum Document {
     /// A receipt.
-    Receipt(Claimed),
+    Receipt(Box<Claimed>),
     /// A change of keys.
-    KeyChange(ClaimedKeyChange),
+    KeyChange(Box<ClaimedKeyChange>),
 }
 
 impl Document {
@@ -88,8 +88,12 @@ impl Document {
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
         let frame = frame::open(bytes)?;
         match frame.kind {
-            frame::Kind::Receipt => Claimed::of(frame, bytes).map(Self::Receipt),
-            frame::Kind::KeyChange => ClaimedKeyChange::of(frame).map(Self::KeyChange),
+            frame::Kind::Receipt => {
+                Claimed::of(frame, bytes).map(|claimed| Self::Receipt(Box::new(claimed)))
+            }
+            frame::Kind::KeyChange => {
+                ClaimedKeyChange::of(frame).map(|claimed| Self::KeyChange(Box::new(claimed)))
+            }
         }
     }
 }

@@ -61,16 +61,14 @@ impl Page {
 
 /// The receipt as a page of text for a terminal, on the word of the key that signed it.
 pub fn told(verified: &Verified) -> String {
-    let key = verified.key();
-    let signature = format!("holds, under {key}");
-    page(verified.receipt(), &signature, verified.hash())
+    page(verified.receipt(), "holds", &verified.key().to_string(), verified.hash())
 }
 
 /// What a file claims, as [`told`] tells it, with the warning that nobody checked who signed it.
 pub fn told_claim(claimed: &Claimed) -> String {
-    let named = claimed.key_id();
-    let signature = format!("NOT CHECKED; it names key {named}. Give the device's key to check it");
-    page(claimed.receipt(), &signature, claimed.hash())
+    let signature = "NOT CHECKED: give the device's key to check it";
+    let key = format!("the one with id {}, as the file says", claimed.key_id());
+    page(claimed.receipt(), signature, &key, claimed.hash())
 }
 
 /// A change of keys in one line.
@@ -85,9 +83,10 @@ pub fn told_key_change(verified: &VerifiedKeyChange) -> String {
     )
 }
 
-fn page(receipt: &Receipt, signature: &str, hash: Digest) -> String {
+fn page(receipt: &Receipt, signature: &str, key: &str, hash: Digest) -> String {
     let mut page = Page(format!("Erasure receipt {}\n", receipt.sequence));
     page.line("signature", signature);
+    page.line("key", key);
     page.line("device", receipt.device);
     page.line("this file", hash);
     let first = || "none: this is the first".to_string();
