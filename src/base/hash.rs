@@ -20,6 +20,12 @@ impl Digest {
         all.finish()
     }
 
+    /// Whether both are equal, in a time that does not depend on where they differ: for digests that an
+    /// attacker may offer.
+    pub fn same_in_constant_time(&self, other: &Self) -> bool {
+        blake3::Hash::from(self.0) == blake3::Hash::from(other.0)
+    }
+
     /// The first eight bytes in hexadecimal: enough for a person to tell two apart.
     pub fn short(&self) -> String {
         hex(&self.0[..8])

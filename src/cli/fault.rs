@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 use crate::data::DataError;
+use crate::erase::receipt::ReceiptError;
 use crate::evaluate::{EvaluateError, MeasureError};
 use crate::exchange::{ExchangeError, ExchangeFault};
 use crate::format::FormatError;
@@ -39,9 +40,20 @@ pub(super) enum Fault {
         /// What is wrong.
         source: FormatError,
     },
+    /// A receipt, or a key for receipts, is damaged or none.
+    #[error("{}: {source}", path.display())]
+    Receipt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ReceiptError,
+    },
     /// Reading or writing failed.
     #[error("{0}")]
     Disk(#[from] DiskError),
+    /// A file that was given cannot be read, or is not there.
+    #[error("{0}")]
+    Given(DiskError),
     /// A run failed.
     #[error("{0}")]
     Train(#[from] TrainError),
@@ -71,8 +83,9 @@ impl Fault {
         match self {
             Self::CheckFailed(_) => 1,
             Self::Usage(_) | Self::Prune(_) => 2,
-            Self::Describe(_) => 3,
+            Self::Describe(_) | Self::Receipt { .. } => 3,
             Self::Disk(_) | Self::Told(_) => 4,
+            Self::Given(error) => of_disk(error),
             Self::Data(error) => of_data(error),
             Self::Model(FileError::Format { source, .. }) | Self::Format { source, .. } => {
                 of_format(source)

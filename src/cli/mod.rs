@@ -20,6 +20,7 @@ mod memory;
 mod methods;
 mod past;
 mod prune;
+mod receipt;
 pub mod report;
 mod setting;
 mod table;
@@ -72,6 +73,8 @@ enum Command {
     Diff(diff::Args),
     /// Check every byte of model files
     Verify(verify::Args),
+    /// Check and show erasure receipts
+    Receipt(receipt::Args),
     /// List the methods of forgetting and what they need
     Methods(methods::Args),
     /// Measure what a step, a prediction and an opening cost here
@@ -91,6 +94,7 @@ impl Command {
             Self::Inspect(args) => &args.common,
             Self::Diff(args) => &args.common,
             Self::Verify(args) => &args.common,
+            Self::Receipt(args) => args.common(),
             Self::Methods(args) => &args.common,
             Self::Bench(args) => args.common(),
         }
@@ -108,6 +112,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, out),
             Self::Diff(args) => diff::run(args, out),
             Self::Verify(args) => verify::run(args, out),
+            Self::Receipt(args) => receipt::run(args, out),
             Self::Methods(args) => methods::run(args, out),
             Self::Bench(args) => bench::run(args, out),
         }

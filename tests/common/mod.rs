@@ -7,6 +7,7 @@ pub mod liar;
 pub mod model;
 pub mod network;
 pub mod program;
+pub mod receipts;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
