@@ -8,7 +8,9 @@
 //!   if a checksum fails. It does so as well if a page of a commit that *was* acknowledged rots: a
 //!   person who was erased would be back, and nobody told. After two phases that is an error.
 //! - **Every page checked when a database is opened.** Otherwise the engine trusts its file after
-//!   an orderly close, and panics later on what it finds there. Costs one read of the file.
+//!   an orderly close, and where that is damaged answers with other data, or panics. Costs one read
+//!   of the pages in use, and a commit. What rots while the database is open is found when it is
+//!   opened next.
 //! - **One process.** The lock of a home is taken before; the engine is given no locks of its own.
 //!
 //! The checks are sums, not seals: they find wear and cuts. Whoever can write the file can make
@@ -105,9 +107,10 @@ fn start(file: Box<dyn DiskFile>, path: &Path) -> Result<Database, VaultError> {
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
         builder.create_with_backend(backend)
     };
-    // The engine promises an error for every damage that the check finds; where it has an
-    // assertion in the way (there are some, more of them in debug builds), the file is no less
-    // damaged. Nothing of the half-opened database outlives the panic.
+    // The engine promises an error for every damage that its check finds, and no damage that our
+    // tests make had it panic. It still has assertions, more of them in debug builds: should one
+    // be in the way, the file is no less damaged, and whoever serves must not fall over it.
+    // Nothing of the half-opened database outlives the panic.
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => opened.map_err(|error| VaultError::from_redb("open", path, error)),
         Err(_) => Err(VaultError::Damaged {
@@ -132,9 +135,9 @@ pub fn begin_write(database: &Database, path: &Path) -> Result<WriteTransaction,
     Ok(change)
 }
 
-/// Gives the pages that nothing uses any more back to the disk. What was erased is not in the file
-/// after that, as far as the file system tells; it lies there in old pages until then. Returns
-/// whether the file changed.
+/// Gives the pages that nothing uses any more back to the disk; whether there were any. Removed
+/// values lie in such pages until then, and a remnant may lie in those that the file keeps: that
+/// they cannot be read is the work of their seal.
 ///
 /// # Errors
 /// If the disk refuses, or somebody still reads or writes.
