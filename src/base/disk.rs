@@ -276,9 +276,9 @@ pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, DiskError> {
     }
 }
 
-/// Where [`replace`] writes before it renames: hidden, in the same folder, always the same name,
-/// so that the next call finds what a crash left behind.
-fn beside(path: &Path) -> Result<(PathBuf, PathBuf), DiskError> {
+/// Where a file is made before it takes the name `path`: hidden, in the same folder, always the
+/// same name, so that the next call finds what a crash left behind. And that folder.
+pub(crate) fn beside(path: &Path) -> Result<(PathBuf, PathBuf), DiskError> {
     let Some(name) = path.file_name() else {
         return Err(DiskError::NoFileName { path: path.to_path_buf() });
     };

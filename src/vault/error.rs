@@ -1,6 +1,7 @@
 //! What can go wrong in the vault.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::handle::Handle;
 use crate::base::disk::DiskError;
@@ -87,4 +88,32 @@ pub enum VaultError {
         /// What there would be.
         wanted: u64,
     },
+}
+
+impl VaultError {
+    /// Names an error of the database engine: what was tried (a verb) and in which file.
+    pub(crate) fn from_redb(
+        what: &'static str,
+        path: &Path,
+        error: impl Into<redb::Error>,
+    ) -> Self {
+        let path = path.to_path_buf();
+        match error.into() {
+            redb::Error::Corrupted(what) => Self::Damaged { path, what },
+            // We never wrote an older format, so it is the byte of the format that is wrong.
+            error @ redb::Error::UpgradeRequired(_) => {
+                Self::Damaged { path, what: error.to_string() }
+            }
+            // The engine says so of a file with another beginning, and our disk of one that ends
+            // before what its header promises.
+            redb::Error::Io(error)
+                if [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof]
+                    .contains(&error.kind()) =>
+            {
+                Self::Damaged { path, what: error.to_string() }
+            }
+            redb::Error::Io(error) => Self::Disk(DiskError::from_io(what, &path, error)),
+            source => Self::Database { path, what, source: Box::new(source) },
+        }
+    }
 }

@@ -11,10 +11,12 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 
-use super::backend::open_database;
+use super::backend::{begin_write, compact, open_database};
 use super::error::VaultError;
 use super::handle::Handle;
 use super::keyring::Keyring;
@@ -83,6 +85,12 @@ impl Store {
     pub fn open(disk: &mut dyn Disk, path: &Path) -> Result<Self, VaultError> {
         let database = open_database(disk, path)?;
         let store = Self { path: path.to_path_buf(), database };
+        let there = store.step("read", || {
+            Ok(store.database.begin_read()?.list_tables()?.any(|table| table.name() == "facts"))
+        })?;
+        if there {
+            return Ok(store);
+        }
         let write = store.begin()?;
         store.step("make its tables", || {
             write.open_table(SAMPLES)?;
@@ -97,11 +105,7 @@ impl Store {
     }
 
     fn begin(&self) -> Result<WriteTransaction, VaultError> {
-        self.step("begin to write", || {
-            let mut write = self.database.begin_write()?;
-            write.set_two_phase_commit(true);
-            Ok(write)
-        })
+        begin_write(&self.database, &self.path)
     }
 
     fn commit(&self, write: WriteTransaction) -> Result<(), VaultError> {
@@ -113,8 +117,7 @@ impl Store {
         what: &'static str,
         run: impl FnOnce() -> Result<T, redb::Error>,
     ) -> Result<T, VaultError> {
-        let path = self.path.clone();
-        run().map_err(|source| VaultError::Database { path, what, source: Box::new(source) })
+        run().map_err(|error| VaultError::from_redb(what, &self.path, error))
     }
 
     fn damaged(&self, what: String) -> VaultError {
@@ -465,9 +468,7 @@ impl Store {
     /// # Errors
     /// If the index cannot be written.
     pub fn compact(&mut self) -> Result<(), VaultError> {
-        let path = self.path.clone();
-        let done = self.database.compact().map(drop).map_err(redb::Error::from);
-        done.map_err(|source| VaultError::Database { path, what: "compact", source: source.into() })
+        compact(&mut self.database, &self.path).map(drop)
     }
 }
 
