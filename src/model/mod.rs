@@ -60,6 +60,7 @@ mod builtin;
 mod check;
 mod describe;
 pub mod diff;
+mod draft;
 mod engine;
 mod fault;
 pub mod file;
