@@ -279,6 +279,20 @@ fn recomputation_takes_the_memory_that_was_planned() {
 }
 
 #[test]
+fn training_some_layers_takes_the_memory_that_was_planned() {
+    if !linux() {
+        return;
+    }
+    let home = pictures(32, 128, 20);
+    let words = "train --model resnet20 --data . --epochs 1 --batch 128 --threads 2 --out m.esm";
+    let (all, _) = held(home.path(), words);
+    for part in ["head", "last=2"] {
+        let (planned, _) = held(home.path(), &format!("{words} --train {part}"));
+        assert!(2 * planned < all, "{part}: {planned} of {all}");
+    }
+}
+
+#[test]
 fn pruning_and_forgetting_stay_within_a_limit() {
     if !linux() {
         return;

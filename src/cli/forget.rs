@@ -341,11 +341,15 @@ impl Args {
             batch: self.recipe.batch.unwrap_or(FineTune::default().batch),
             momentum: self.recipe.momentum.unwrap_or(FineTune::default().momentum),
             decay: self.recipe.decay.unwrap_or(FineTune::default().decay),
+            trained: self.recipe.train.unwrap_or_default(),
         };
         Ok(match self.method {
             MethodArg::FineTune => Method::FineTune(tuning),
             MethodArg::L1Sparse => Method::L1Sparse(self.l1_sparse(tuning)),
             MethodArg::Retrain => {
+                if self.recipe.train.is_some_and(|trained| !trained.is_all()) {
+                    return Err(Fault::Usage("--train belongs to --method fine-tune and l1-sparse: a retraining starts from scratch, and every layer must learn".into()));
+                }
                 let Some(original) = original else {
                     return Err(Fault::Usage(format!(
                         "{} does not say how it was trained: it cannot be retrained",

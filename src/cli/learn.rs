@@ -15,7 +15,7 @@ use crate::evaluate::{Metric, Scores};
 use crate::exchange::SUBJECTS;
 use crate::format::{Facts, Provenance};
 use crate::model::Network;
-use crate::train::{Compute, EpochReport, Recipe, Schedule, State, run, score};
+use crate::train::{Compute, EpochReport, Recipe, Schedule, State, Trained, run, score};
 
 /// The learning rate over the epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +66,10 @@ pub(super) struct RecipeArgs {
     /// Random horizontal flips: yes or no
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     pub flip: Option<bool>,
+    /// Layers that learn: head (the last linear layer), last=K (the last K convolutions and linear
+    /// layers, each with the batch norm behind it) or all; the others keep every byte
+    #[arg(long, value_name = "head|last=K|all", value_parser = Trained::parse)]
+    pub train: Option<Trained>,
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -87,6 +91,7 @@ impl RecipeArgs {
             decay: self.decay.unwrap_or(recipe.decay),
             schedule: self.schedule.map_or(recipe.schedule, Schedule::from),
             augment: self.augment(recipe.augment),
+            trained: self.train.unwrap_or(recipe.trained),
             ..recipe
         }
     }
@@ -243,6 +248,7 @@ pub(super) fn forget_checkpoint(out: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sparse::Isa;
 
     #[test]
     fn a_plan_is_read_as_it_was_written() {

@@ -154,6 +154,7 @@ impl MemoryArgs {
         fixed: Option<Compute>,
     ) -> Result<Settled, Fault> {
         let network = around.network;
+        recipe.trained.fits(&network.description)?;
         let mut compute = fixed.unwrap_or_else(|| setting::isa().into());
         if let Some(limit) = self.memory {
             let peak = |way: Compute, run: &RunBytes| around.peak(way.piece(batch), run).total();
@@ -189,7 +190,8 @@ fn too_little(limit: Bytes, piece: usize, peak: &Peak) -> Fault {
 
 /// What a run does otherwise that has little memory.
 fn notes(network: &Network, batch: usize, recipe: &Recipe, compute: Compute) -> Vec<String> {
-    let norm = network.description.nodes.iter().any(|n| matches!(n.op, Op::BatchNorm { .. }));
+    let nodes = network.description.nodes.iter().zip(recipe.trained.nodes(&network.description));
+    let norm = nodes.into_iter().any(|(n, learns)| learns && matches!(n.op, Op::BatchNorm { .. }));
     let mut notes = Vec::new();
     if let Some(piece) = compute.micro_batch.filter(|_| norm && !recipe.frozen_norm) {
         notes.push(format!(

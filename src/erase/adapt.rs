@@ -10,7 +10,7 @@ use super::slot;
 use super::state::{Leg, Model, Step, Work};
 use crate::base::hash::Digest;
 use crate::train::memory::{PROGRAM, fit, ways};
-use crate::train::{Compute, Recipe, Schedule};
+use crate::train::{Compute, Recipe, Schedule, Trained};
 use crate::sparse::Isa;
 use crate::vault::Key;
 
@@ -27,7 +27,8 @@ pub struct Adapted {
     pub seconds: f64,
 }
 
-/// How a home adapts unless it is told otherwise: few, small steps, batch norm as it is.
+/// How a home adapts unless it is told otherwise: few, small steps, the last two layers, batch norm as
+/// it is.
 pub fn default_recipe() -> Recipe {
     Recipe {
         epochs: 10,
@@ -37,6 +38,7 @@ pub fn default_recipe() -> Recipe {
         decay: 0.0,
         schedule: Schedule::Constant,
         frozen_norm: true,
+        trained: Trained::Last(2),
         ..Recipe::default()
     }
 }

@@ -6,6 +6,7 @@ use crate::base::disk::DiskError;
 use crate::base::entropy::EntropyError;
 use crate::evaluate::{EvaluateError, MeasureError};
 use crate::format::FormatError;
+use crate::model::GrowError;
 use crate::model::file::FileError;
 use crate::train::TrainError;
 use crate::vault::VaultError;
@@ -26,6 +27,9 @@ pub enum HomeError {
     /// A model file is wrong.
     #[error(transparent)]
     Model(#[from] FileError),
+    /// The network cannot tell more classes apart.
+    #[error("a new class cannot be learnt: {0}")]
+    Grow(#[from] GrowError),
     /// A run failed.
     #[error(transparent)]
     Train(#[from] TrainError),

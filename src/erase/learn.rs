@@ -135,7 +135,7 @@ impl Home {
 
     /// `network` with as many outputs as there are classes.
     pub(super) fn grown(&self, network: &Network, classes: usize) -> Result<Network, HomeError> {
-        super::grow::grown(network, classes, self.state.seed)
+        Ok(network.grow_head(classes, self.state.seed)?)
     }
 
     /// What a leg learns from.

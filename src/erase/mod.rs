@@ -8,7 +8,6 @@ mod anchor;
 mod error;
 mod gate;
 mod gather;
-mod grow;
 mod home;
 mod issue;
 mod journal;

@@ -15,7 +15,7 @@ use super::state::{Leg, Model, Work};
 use crate::base::clock::Stopwatch;
 use crate::model::Network;
 use crate::train::memory::planned;
-use crate::train::{Compute, L1Form, Recipe, Stepper};
+use crate::train::{Compute, L1Form, Recipe, Stepper, Trained};
 use crate::unlearn::{FineTune, L1Sparse};
 use crate::vault::Handle;
 
@@ -190,9 +190,17 @@ impl Home {
         self.way(choice, self.state.live.clone(), vec![leg], people, in_base)
     }
 
-    /// A repair reaches every layer that some adaptation moved.
-    fn as_wide_as_before(&self, recipe: Recipe, _in_base: bool) -> Result<Recipe, HomeError> {
-        Ok(recipe)
+    /// A repair reaches every layer that some adaptation moved, or all where the base knows them.
+    fn as_wide_as_before(&self, recipe: Recipe, in_base: bool) -> Result<Recipe, HomeError> {
+        let mut trained = if in_base { Trained::All } else { Trained::Head };
+        for step in self.state.live_model().iter().flat_map(|model| &model.steps) {
+            trained = match (trained, step.leg.recipe()?.trained) {
+                (Trained::All, _) | (_, Trained::All) => Trained::All,
+                (Trained::Last(a), Trained::Last(b)) => Trained::Last(a.max(b)),
+                (last @ Trained::Last(_), Trained::Head) | (Trained::Head, last) => last,
+            };
+        }
+        Ok(Recipe { trained, ..recipe })
     }
 
     fn way(

@@ -112,7 +112,8 @@ impl Engine {
         });
     }
 
-    /// Runs the loaded batch forward. In [`Mode::Train`], moves the batch norms' running statistics.
+    /// Runs the loaded batch forward. In [`Mode::Train`], moves the running statistics of batch norms
+    /// that learn.
     pub fn forward(&mut self, network: &mut Network) {
         let mut walk = self.walk();
         for step in &walk.plan.steps {
@@ -140,7 +141,8 @@ impl Engine {
     }
 
     /// The loss of the loaded batch, after [`Engine::forward`]; adds the gradient of its mean to
-    /// `gradient`, one entry for each packed weight of the network.
+    /// `gradient`, one entry for each packed weight of the network from the first that learns on
+    /// ([`Plan::untrained`]). Entries of parameters that do not learn mean nothing.
     ///
     /// # Panics
     /// If the engine only evaluates, or slices do not fit.
@@ -161,7 +163,8 @@ impl Engine {
         gradient: &mut [f32],
     ) -> Loss {
         assert_eq!(labels.len(), self.samples, "one label a sample");
-        assert_eq!(gradient.len(), network.values.len(), "one gradient a weight");
+        let learns = network.values.len() - self.plan.before;
+        assert_eq!(gradient.len(), learns, "one gradient a weight");
         let tensor = &self.plan.tensors[self.plan.logits];
         let Some(place) = &tensor.gradient else {
             unreachable!("an evaluating engine has no gradients")

@@ -2,12 +2,16 @@
 //!
 //! Time 0 loads the input, time `1 + s` runs step `s`, `S + 1` the loss, `2 * S + 1 - s` step `s`
 //! backward. Knows neither masks nor batch.
+//!
+//! Gradients flow as far as somebody learns from them: [`Flow`]. What no backward step reads dies
+//! with its last reader forward.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::describe::Op;
-use super::plan::{Draft, Handing, Mode};
+use super::draft::Draft;
+use super::plan::{Handing, Mode};
 use crate::sparse::Blocked;
 
 /// What a life is of.
@@ -49,16 +53,49 @@ pub(super) struct Lives {
     pub again: Vec<Vec<usize>>,
 }
 
+/// How far gradients flow.
+pub(super) struct Flow {
+    /// For each step, whether its own parameters learn.
+    pub learns: Vec<bool>,
+    /// For each tensor, whether the step that gives it learns, or one that it descends from.
+    needs: Vec<bool>,
+}
+
+impl Flow {
+    /// Whether a step of these inputs hands its input `i` a gradient. A batch norm that learns makes
+    /// its own gradients together with its input's, even where nobody needs that one.
+    fn hands(&self, draft: &Draft<'_>, step: usize, i: usize) -> bool {
+        let node = draft.steps[step];
+        let is_norm = matches!(draft.op(node), Op::BatchNorm { .. });
+        self.needs[draft.output(node)]
+            && (self.needs[draft.inputs(node)[i]] || (is_norm && i == 0 && self.learns[step]))
+    }
+}
+
 impl Draft<'_> {
+    /// How far gradients flow where the nodes in `trained` learn.
+    pub fn flow(&self, trained: impl Fn(usize) -> bool) -> Flow {
+        let mut flow = Flow { learns: Vec::new(), needs: vec![false; self.nodes.len()] };
+        for &node in &self.steps {
+            let layer =
+                matches!(self.op(node), Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. });
+            let learns = layer && trained(self.layer(node));
+            let above = self.inputs(node).into_iter().any(|input| flow.needs[input]);
+            flow.learns.push(learns);
+            flow.needs[self.output(node)] = learns || above;
+        }
+        flow
+    }
+
     fn backward(&self, step: usize) -> usize {
         2 * self.steps.len() + 1 - step
     }
 
-    /// Lives in `mode`; `recompute` as in [`super::plan::Plan::recomputing`].
-    pub fn lives(&self, mode: Mode, recompute: bool) -> Lives {
-        let training = mode != Mode::Evaluate;
-        let mut all = self.activations(training);
-        let again = if training && recompute { self.shorten(&mut all) } else { Vec::new() };
+    /// Lives in `mode`, with gradients as far as they flow; `recompute` as in
+    /// [`super::plan::Plan::recomputing`].
+    pub fn lives(&self, mode: Mode, flow: &Flow, recompute: bool) -> Lives {
+        let mut all = self.activations(flow);
+        let again = if recompute { self.shorten(&mut all, flow) } else { Vec::new() };
         let mut lives = Lives {
             all,
             gradient_of: (0..self.nodes.len()).collect(),
@@ -72,24 +109,25 @@ impl Draft<'_> {
             lives.again[last].push(writer);
         }
         let mut gradients = vec![None; self.nodes.len()];
-        if training {
-            gradients = self.gradients();
-            self.hand_on(&mut gradients, &mut lives);
+        if mode != Mode::Evaluate {
+            gradients = self.gradients(flow);
+            self.hand_on(&mut gradients, &mut lives, flow);
         }
         lives.all.extend(gradients.into_iter().flatten());
         lives
     }
 
     /// Whether the backward pass of a step reads input `i`.
-    fn reads_back(&self, step: usize, i: usize) -> bool {
+    fn reads_back(&self, step: usize, i: usize, flow: &Flow) -> bool {
         match self.op(self.steps[step]) {
-            Op::Conv { .. } | Op::Linear { .. } | Op::MaxPool { .. } => true,
-            Op::BatchNorm { .. } => i == 0,
+            Op::Conv { .. } | Op::Linear { .. } => flow.learns[step],
+            Op::MaxPool { .. } => flow.hands(self, step, i),
+            Op::BatchNorm { .. } => i == 0 && flow.hands(self, step, i),
             _ => false,
         }
     }
 
-    fn activations(&self, training: bool) -> Vec<Life> {
+    fn activations(&self, flow: &Flow) -> Vec<Life> {
         let life = |tensor| Life {
             of: Of::Activation,
             geometry: Blocked::new(self.shape(tensor), self.activation_halo[tensor]),
@@ -103,11 +141,12 @@ impl Draft<'_> {
             // A batch norm asks its input whether the rectifier was open, unless something was added.
             let asks_input = matches!(op, Op::BatchNorm { .. }) && inputs.len() == 1;
             let rectified = *op == Op::Relu || (self.relu[output] && !asks_input);
-            let to = if training && rectified { self.backward(step) } else { step + 1 };
+            let closes = rectified && flow.needs[output];
+            let to = if closes { self.backward(step) } else { step + 1 };
             lives[output].to = lives[output].to.max(to);
             for (i, input) in inputs.into_iter().enumerate() {
-                let back = training && self.reads_back(step, i);
-                let to = if back { self.backward(step) } else { step + 1 };
+                let to =
+                    if self.reads_back(step, i, flow) { self.backward(step) } else { step + 1 };
                 lives[input].to = lives[input].to.max(to);
             }
         }
@@ -118,12 +157,12 @@ impl Draft<'_> {
 
     /// Ends the lives of what batch norms write, and can write again, after the forward pass.
     /// Returns those that the backward pass reads.
-    fn shorten(&self, lives: &mut [Life]) -> Vec<Again> {
+    fn shorten(&self, lives: &mut [Life], flow: &Flow) -> Vec<Again> {
         let (mut ends, mut readers) = (vec![0; lives.len()], vec![None; lives.len()]);
         for (step, &node) in self.steps.iter().enumerate() {
             for (i, input) in self.inputs(node).into_iter().enumerate() {
                 ends[input] = step + 1;
-                if self.reads_back(step, i) {
+                if self.reads_back(step, i, flow) {
                     let [first, _] = readers[input].unwrap_or([step, step]);
                     readers[input] = Some([first, step]);
                 }
@@ -133,8 +172,9 @@ impl Draft<'_> {
         for (writer, &node) in self.steps.iter().enumerate() {
             let (tensor, inputs) = (self.output(node), self.inputs(node));
             let is_norm = matches!(self.op(node), Op::BatchNorm { .. }) && inputs.len() == 1;
-            // What is gone itself cannot be normalised again.
-            if is_norm && !gone[inputs[0]] && tensor != self.last() {
+            // What is gone itself cannot be normalised again, and what does not learn keeps nothing.
+            let kept = self.reads_back(writer, 0, flow) && !gone[inputs[0]];
+            if is_norm && kept && tensor != self.last() {
                 gone[tensor] = true;
                 lives[tensor].to = ends[tensor];
                 again.extend(readers[tensor].map(|readers| Again { tensor, writer, readers }));
@@ -144,42 +184,44 @@ impl Draft<'_> {
     }
 
     /// A gradient for each tensor that one flows through, by tensor.
-    fn gradients(&self) -> Vec<Option<Life>> {
+    fn gradients(&self, flow: &Flow) -> Vec<Option<Life>> {
         let mut gradients: Vec<Option<Life>> = vec![None; self.nodes.len()];
+        let life = |tensor: usize, at: usize| {
+            let halo = if flow.needs[tensor] { self.gradient_halo[tensor] } else { [0, 0] };
+            let geometry = Blocked::new(self.shape(tensor), halo);
+            Life { of: Of::Gradient(tensor), geometry, from: at, to: at }
+        };
         for (step, &node) in self.steps.iter().enumerate() {
             let (at, output) = (self.backward(step), self.output(node));
             for (i, input) in self.inputs(node).into_iter().enumerate() {
-                // A batch norm's own gradients need a place for its input's, even if that is the
-                // sample.
-                let is_norm = matches!(self.op(node), Op::BatchNorm { .. });
-                if is_norm && i == 0 && gradients[input].is_none() {
-                    let geometry = Blocked::new(self.shape(input), [0, 0]);
-                    // Every reader adds to it, and the first reader runs backward last.
-                    let to = self.backward(0);
-                    gradients[input] =
-                        Some(Life { of: Of::Gradient(input), geometry, from: at, to });
-                }
-                if let Some(life) = &mut gradients[input] {
+                if flow.hands(self, step, i) {
+                    // Only a batch norm hands one to a tensor that has none.
+                    let life = gradients[input].get_or_insert_with(|| life(input, at));
                     life.from = life.from.min(at);
                 }
             }
-            let geometry = Blocked::new(self.shape(output), self.gradient_halo[output]);
-            gradients[output] = Some(Life { of: Of::Gradient(output), geometry, from: at, to: at });
+            if flow.needs[output] {
+                gradients[output] = Some(life(output, at));
+            }
         }
-        if let Some(life) = &mut gradients[self.last()] {
-            life.from = self.steps.len() + 1;
-        }
+        // The loss writes it, even where nobody learns.
+        let (last, loss) = (self.last(), self.steps.len() + 1);
+        gradients[last].get_or_insert_with(|| life(last, loss)).from = loss;
         gradients
     }
 
     /// Says how each step hands gradients to its inputs. Where it would copy one as the input's
     /// first, both are one tensor: whoever adds to it later does so after its last other reader.
-    fn hand_on(&self, gradients: &mut [Option<Life>], lives: &mut Lives) {
+    fn hand_on(&self, gradients: &mut [Option<Life>], lives: &mut Lives, flow: &Flow) {
         let mut written = vec![false; self.nodes.len()];
         for (step, &node) in self.steps.iter().enumerate().rev() {
             let root = lives.gradient_of[self.output(node)];
             let mut given = false;
             for (i, input) in self.inputs(node).into_iter().enumerate() {
+                if !flow.hands(self, step, i) {
+                    lives.gradients[step].push(Handing::Nothing);
+                    continue;
+                }
                 let first = !std::mem::replace(&mut written[input], true);
                 let copies = match self.op(node) {
                     Op::Add | Op::Relu => true,

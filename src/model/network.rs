@@ -54,6 +54,17 @@ pub struct Network {
     pub buffers: Vec<Buffer>,
 }
 
+/// A fresh value of a parameter, as [`Network::new`] says.
+pub(super) fn fresh(kind: ParamKind, fan_in: usize, stream: &mut Stream) -> f32 {
+    let fan_in = fan_in as f64;
+    match kind {
+        ParamKind::Weight => (stream.normal() * (2.0 / fan_in).sqrt()) as f32,
+        ParamKind::Bias => stream.between(-1.0, 1.0) as f32 / fan_in.sqrt() as f32,
+        ParamKind::Scale => 1.0,
+        ParamKind::Shift => 0.0,
+    }
+}
+
 impl Network {
     /// A network without weights, for a reader to fill in: every mask is empty.
     pub(super) fn empty(description: Arc<Description>) -> Self {
@@ -117,13 +128,9 @@ impl Network {
         let mut network = Self::empty(description);
         for parameter in &mut network.parameters {
             let mut stream = Stream::new(seed, &format!("init/{}", parameter.name));
-            let (start, fan_in) = (network.values.len(), parameter.fan_in as f64);
-            network.values.extend((0..parameter.mask.len()).map(|_| match parameter.kind {
-                ParamKind::Weight => (stream.normal() * (2.0 / fan_in).sqrt()) as f32,
-                ParamKind::Bias => stream.between(-1.0, 1.0) as f32 / fan_in.sqrt() as f32,
-                ParamKind::Scale => 1.0,
-                ParamKind::Shift => 0.0,
-            }));
+            let (start, fan_in) = (network.values.len(), parameter.fan_in);
+            let (len, kind) = (parameter.mask.len(), parameter.kind);
+            network.values.extend((0..len).map(|_| fresh(kind, fan_in, &mut stream)));
             parameter.mask = Mask::full(parameter.mask.len());
             parameter.range = start..network.values.len();
         }

@@ -8,10 +8,11 @@
 
 use std::ops::Range;
 
-use super::describe::{Description, Op};
-use super::lives::{Of, give_out};
+use super::describe::Op;
+use super::draft::{Draft, conv_shape};
+use super::lives::{Flow, Of, give_out};
 use super::network::Network;
-use crate::sparse::{Blocked, ConvPlan, ConvShape, Kernels, LANES, Saved};
+use crate::sparse::{Blocked, ConvPlan, Kernels, LANES, Mask, Saved};
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub(super) enum Work {
         plan: Box<ConvPlan>,
         weight: usize,
         bias: Option<usize>,
+        /// Whether weight and bias learn.
+        learns: bool,
     },
     /// A second input is added before the rectifier.
     BatchNorm {
@@ -71,6 +74,8 @@ pub(super) enum Work {
         epsilon: f32,
         momentum: f32,
         slot: usize,
+        /// Whether it uses, and moves its running statistics by, those of the batch.
+        batch: bool,
     },
     Relu,
     Add,
@@ -110,13 +115,16 @@ pub(super) enum Handing {
     Add,
     /// The gradient of the output is that of the input, and lies in the same place.
     Same,
+    /// Not at all: nothing learns that the input descends from.
+    Nothing,
 }
 
 /// A network's steps for batches of up to `batch` samples.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub(super) mode: Mode,
     pub(super) batch: usize,
+    /// Packed weights before the first that learns.
+    pub(super) before: usize,
     pub(super) tensors: Vec<TensorPlan>,
     pub(super) steps: Vec<StepPlan>,
     pub(super) arena: usize,
@@ -130,7 +138,7 @@ impl Plan {
     /// # Panics
     /// If `batch` is 0.
     pub fn new(network: &Network, batch: usize, mode: Mode) -> Self {
-        Self::of(network, batch, mode, false)
+        Self::partial(network, batch, mode, false, &vec![true; network.description.nodes.len()])
     }
 
     /// As [`Plan::new`], but what a batch norm without an addition gives is dropped after its last
@@ -141,13 +149,47 @@ impl Plan {
     /// # Panics
     /// If `batch` is 0.
     pub fn recomputing(network: &Network, batch: usize, mode: Mode) -> Self {
-        Self::of(network, batch, mode, true)
+        Self::partial(network, batch, mode, true, &vec![true; network.description.nodes.len()])
     }
 
-    fn of(network: &Network, batch: usize, mode: Mode, recompute: bool) -> Self {
+    /// As [`Plan::new`], or [`Plan::recomputing`] where `recompute`, but of the description's nodes
+    /// only those learn that `trained` says.
+    ///
+    /// The backward pass ends at the first of them: below it there are no gradients, and no
+    /// activation outlives its last reader of the forward pass. Above it, a layer that does not learn
+    /// hands gradients on and has no weight gradient. A batch norm that does not learn keeps its
+    /// running statistics as constants, whatever the mode. Gradients of parameters that learn are
+    /// those of a plan in which all learn, to the bit, if its batch norms take the same statistics.
+    ///
+    /// # Panics
+    /// If `batch` is 0, or `trained` does not say one word a node.
+    pub fn partial(
+        network: &Network,
+        batch: usize,
+        mode: Mode,
+        recompute: bool,
+        trained: &[bool],
+    ) -> Self {
         assert!(batch > 0, "a batch holds at least one sample");
+        assert_eq!(trained.len(), network.description.nodes.len(), "one word a node");
         let draft = Draft::new(&network.description);
-        draft.plan(network, batch, mode, recompute)
+        let flow = draft.flow(|node| mode != Mode::Evaluate && trained[node]);
+        let mut plan = draft.plan(network, batch, (mode, &flow), recompute);
+        let first = network.parameters.iter().find(|parameter| trained[parameter.node]);
+        plan.before = first.map_or(network.values.len(), |parameter| parameter.range.start);
+        plan
+    }
+
+    /// Where the gradient of a parameter lies in all of them. They flow no further than to the first
+    /// parameter that learns.
+    pub(super) fn gradient_of(&self, network: &Network, parameter: usize) -> Range<usize> {
+        let range = &network.parameters[parameter].range;
+        range.start - self.before..range.end - self.before
+    }
+
+    /// Packed weights of the network before the first that learns: they have no gradient.
+    pub fn untrained(&self) -> usize {
+        self.before
     }
 
     /// The kernels of each convolution and linear layer, with the parameter that holds its weights.
@@ -187,150 +229,15 @@ impl Plan {
     }
 }
 
-/// What is known of a description before any place is given out.
-pub(super) struct Draft<'a> {
-    pub description: &'a Description,
-    /// The tensor that each node gives.
-    tensor_of: Vec<usize>,
-    /// The node that last writes each tensor.
-    pub nodes: Vec<usize>,
-    /// Nodes that become steps.
-    pub steps: Vec<usize>,
-    /// For each node, the batch norm that it does along.
-    norm: Vec<Option<usize>>,
-    pub relu: Vec<bool>,
-    pub activation_halo: Vec<[usize; 2]>,
-    pub gradient_halo: Vec<[usize; 2]>,
-}
-
-/// The convolution that an operation is, a linear layer being one that covers its input.
-pub(super) fn conv_shape(op: &Op, input: [usize; 3]) -> Option<ConvShape> {
-    match *op {
-        Op::Conv { filters, kernel, stride, padding, groups, .. } => {
-            // A step longer than the padded input is never taken, so it may as well be as long.
-            let step = |d: usize| stride[d].min(input[1 + d] + 2 * padding[d]);
-            Some(ConvShape { filters, kernel, stride: [step(0), step(1)], padding, groups })
-        }
-        Op::Linear { outputs, .. } => Some(ConvShape {
-            filters: outputs,
-            kernel: [input[1], input[2]],
-            stride: [1, 1],
-            padding: [0, 0],
-            groups: 1,
-        }),
-        _ => None,
-    }
-}
-
-/// For each node, the batch norm that it does along: an addition one of its inputs, which nobody else
-/// reads. Of two it is the later, whose input is nearer in the caches.
-fn norms_within(description: &Description, readers: &[usize]) -> Vec<Option<usize>> {
-    let nodes = &description.nodes;
-    let within = |inputs: &[usize]| {
-        let alone = |&norm: &usize| {
-            let is_norm = matches!(nodes[norm].op, Op::BatchNorm { .. });
-            // Normalised and added in one step, a tensor would be borrowed twice.
-            is_norm && readers[norm] == 1 && !inputs.contains(&nodes[norm].inputs[0])
-        };
-        inputs.iter().copied().filter(alone).max()
-    };
-    nodes.iter().map(|node| (node.op == Op::Add).then(|| within(&node.inputs)).flatten()).collect()
-}
-
-impl<'a> Draft<'a> {
-    fn new(description: &'a Description) -> Self {
-        let nodes = &description.nodes;
-        let mut readers = vec![0; nodes.len()];
-        nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
-        let norm = norms_within(description, &readers);
-        let mut draft = Self {
-            description,
-            tensor_of: Vec::new(),
-            nodes: Vec::new(),
-            steps: Vec::new(),
-            relu: Vec::new(),
-            activation_halo: Vec::new(),
-            gradient_halo: Vec::new(),
-            norm,
-        };
-        for (index, node) in nodes.iter().enumerate() {
-            if draft.norm.contains(&Some(index)) {
-                // Its addition writes what it would write; nobody asks for a tensor of its own.
-                draft.tensor_of.push(usize::MAX);
-                continue;
-            }
-            let before = node.inputs.first().map(|&i| &nodes[i].op);
-            let carries = matches!(
-                before,
-                Some(Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Add)
-            );
-            if node.op == Op::Relu && carries && readers[node.inputs[0]] == 1 {
-                let tensor = draft.tensor_of[node.inputs[0]];
-                draft.tensor_of.push(tensor);
-                if let Some(relu) = draft.relu.get_mut(tensor) {
-                    *relu = true;
-                }
-                continue;
-            }
-            draft.tensor_of.push(draft.nodes.len());
-            draft.nodes.push(index);
-            draft.relu.push(false);
-            draft.activation_halo.push([0, 0]);
-            draft.gradient_halo.push([0, 0]);
-            if index > 0 {
-                draft.steps.push(index);
-            }
-            if let (Some(&from), tensor) = (node.inputs.first(), draft.tensor_of[index])
-                && let Some(shape) = conv_shape(&node.op, nodes[from].shape)
-            {
-                let [rows, columns] = shape.input_halo();
-                let [above, left] = draft.activation_halo[draft.tensor_of[from]];
-                draft.activation_halo[draft.tensor_of[from]] = [above.max(rows), left.max(columns)];
-                draft.gradient_halo[tensor] = shape.output_halo(nodes[from].shape);
-            }
-        }
-        draft
-    }
-
-    pub fn shape(&self, tensor: usize) -> [usize; 3] {
-        self.description.nodes[self.nodes[tensor]].shape
-    }
-
-    /// The tensor that a node writes.
-    pub fn output(&self, node: usize) -> usize {
-        self.tensor_of[node]
-    }
-
-    /// The tensors that a step reads; where it is a batch norm, the one that is normalised first.
-    pub fn inputs(&self, node: usize) -> Vec<usize> {
-        let nodes = &self.description.nodes;
-        let inputs = nodes[node].inputs.iter();
-        match self.norm[node] {
-            Some(norm) => {
-                let addends = inputs.filter(|&&input| input != norm);
-                nodes[norm].inputs.iter().chain(addends).map(|&i| self.tensor_of[i]).collect()
-            }
-            None => inputs.map(|&i| self.tensor_of[i]).collect(),
-        }
-    }
-
-    /// The node whose parameters a step has.
-    fn layer(&self, node: usize) -> usize {
-        self.norm[node].unwrap_or(node)
-    }
-
-    /// What a step does, besides an addition and a rectifier behind a batch norm.
-    pub fn op(&self, node: usize) -> &'a Op {
-        &self.description.nodes[self.layer(node)].op
-    }
-
-    /// The tensor of the logits.
-    pub fn last(&self) -> usize {
-        self.tensor_of[self.tensor_of.len() - 1]
-    }
-
-    fn plan(&self, network: &Network, batch: usize, mode: Mode, recompute: bool) -> Plan {
-        let lives = self.lives(mode, recompute);
+impl Draft<'_> {
+    fn plan(
+        &self,
+        network: &Network,
+        batch: usize,
+        (mode, flow): (Mode, &Flow),
+        recompute: bool,
+    ) -> Plan {
+        let lives = self.lives(mode, flow, recompute);
         let blocks = Blocked::blocks(batch);
         let sizes: Vec<usize> = lives.all.iter().map(|l| blocks * l.geometry.block()).collect();
         let (starts, arena) = give_out(&lives.all, &sizes);
@@ -354,8 +261,8 @@ impl<'a> Draft<'a> {
             tensors[tensor].gradient = tensors[root].gradient.clone();
         }
         let mut plan = Plan {
-            mode,
             batch,
+            before: 0,
             tensors,
             steps: Vec::new(),
             arena,
@@ -363,38 +270,34 @@ impl<'a> Draft<'a> {
             logits: self.last(),
         };
         for (step, (gradients, again)) in lives.gradients.into_iter().zip(lives.again).enumerate() {
-            let planned = self.step(network, self.steps[step], &mut plan);
-            plan.steps.push(StepPlan { gradients, again, ..planned });
+            let learns = flow.learns[step];
+            let work = self.work(network, self.steps[step], (mode, learns), &gradients, &mut plan);
+            let node = self.steps[step];
+            let (inputs, output) = (self.inputs(node), self.output(node));
+            let relu = self.relu[output];
+            plan.steps.push(StepPlan { work, inputs, output, relu, gradients, again });
         }
         plan
     }
 
-    fn step(&self, network: &Network, node: usize, plan: &mut Plan) -> StepPlan {
+    fn work(
+        &self,
+        network: &Network,
+        node: usize,
+        (mode, learns): (Mode, bool),
+        gradients: &[Handing],
+        plan: &mut Plan,
+    ) -> Work {
         let (inputs, output) = (self.inputs(node), self.output(node));
-        let op = self.op(node);
-        let work = match *op {
-            Op::Conv { .. } | Op::Linear { .. } => {
-                let from = self.shape(inputs[0]);
-                let shape = conv_shape(op, from);
+        match *self.op(node) {
+            Op::Conv { bias, .. } | Op::Linear { bias, .. } => {
                 let weight = network.first_parameter(node);
-                let place = &plan.tensors[output];
-                let dout = place.gradient.as_ref().unwrap_or(&place.activation).geometry;
-                let dinput = plan.tensors[inputs[0]].gradient.as_ref().map(|place| place.geometry);
-                let conv = shape.map(|shape| {
-                    ConvPlan::new(
-                        shape,
-                        &network.parameters[weight].mask,
-                        plan.tensors[inputs[0]].activation.geometry,
-                        place.activation.geometry,
-                        dout,
-                        dinput,
-                    )
-                });
-                let bias =
-                    matches!(op, Op::Conv { bias: true, .. } | Op::Linear { bias: true, .. });
-                // Every Conv and Linear has a shape; the arm above admits nothing else.
-                let Some(conv) = conv else { unreachable!("a layer without a shape") };
-                Work::Conv { plan: Box::new(conv), weight, bias: bias.then_some(weight + 1) }
+                let hands = gradients.first().is_some_and(|handing| *handing != Handing::Nothing);
+                let tensors = [&plan.tensors[inputs[0]], &plan.tensors[output]];
+                let conv = self.conv(node, &network.parameters[weight].mask, tensors, hands);
+                let conv = if learns { conv } else { conv.without_weight_gradient() };
+                let bias = bias.then_some(weight + 1);
+                Work::Conv { plan: Box::new(conv), weight, bias, learns }
             }
             Op::BatchNorm { epsilon, momentum } => {
                 plan.slots.push(self.shape(output)[0]);
@@ -404,6 +307,7 @@ impl<'a> Draft<'a> {
                     epsilon,
                     momentum,
                     slot: plan.slots.len() - 1,
+                    batch: learns && mode == Mode::Train,
                 }
             }
             Op::Input | Op::Relu => Work::Relu,
@@ -415,8 +319,25 @@ impl<'a> Draft<'a> {
                 Work::AvgPool { kernel: [height, width], stride: [1, 1] }
             }
             Op::PadShortcut { stride, .. } => Work::PadShortcut { stride },
+        }
+    }
+
+    /// The passes of a convolution or a linear layer; `hands` says whether its input gets a gradient.
+    fn conv(
+        &self,
+        node: usize,
+        mask: &Mask,
+        [from, to]: [&TensorPlan; 2],
+        hands: bool,
+    ) -> ConvPlan {
+        let size = self.shape(self.inputs(node)[0]);
+        // Every convolution and linear layer has a shape; nothing else is given here.
+        let Some(shape) = conv_shape(self.op(node), size) else {
+            unreachable!("a layer without a shape")
         };
-        let (gradients, again) = (Vec::new(), Vec::new());
-        StepPlan { work, inputs, output, relu: self.relu[output], gradients, again }
+        let (input, output) = (from.activation.geometry, to.activation.geometry);
+        let dout = to.gradient.as_ref().map_or(output, |place| place.geometry);
+        let dinput = from.gradient.as_ref().filter(|_| hands).map(|place| place.geometry);
+        ConvPlan::new(shape, mask, input, output, dout, dinput)
     }
 }

@@ -9,8 +9,8 @@
 //! millionths of the largest logit, not to the bit.
 
 use super::describe::{Node, Op};
+use super::draft::conv_shape;
 use super::network::Network;
-use super::plan::conv_shape;
 use crate::sparse::Isa;
 use crate::sparse::single::{Operation, Single, Work};
 

@@ -2,7 +2,7 @@
 
 use super::engine::Arena;
 use super::network::Network;
-use super::plan::{Handing, Mode, Place, Plan, StepPlan, Work};
+use super::plan::{Handing, Place, Plan, StepPlan, Work};
 use crate::sparse::{
     AvgPool, BatchNorm, Blocked, Isa, MaxPool, NormGradients, Operands, PadShortcut, Running,
     Saved, Target, add, copy_or_add, relu, relu_backward,
@@ -31,7 +31,7 @@ impl<'a> Walk<'a> {
         self.plan.tensors[tensor].gradient.as_ref()
     }
 
-    /// Runs a step forward. In [`Mode::Train`], a batch norm moves its running statistics.
+    /// Runs a step forward. A batch norm that takes the batch's statistics moves its running ones.
     pub fn forward(&mut self, step: &StepPlan, network: &mut Network) {
         if let Work::BatchNorm { .. } = step.work {
             return self.norm_forward(step, network);
@@ -45,7 +45,7 @@ impl<'a> Walk<'a> {
             output.clear_halo(y);
         }
         match &step.work {
-            Work::Conv { plan, weight, bias } => {
+            Work::Conv { plan, weight, bias, .. } => {
                 let bias = bias.map(|bias| network.packed(bias));
                 let values = network.packed(*weight);
                 plan.forward(isa, values, bias, x, y, step.relu, self.scratch);
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
     }
 
     fn norm_forward(&mut self, step: &StepPlan, network: &mut Network) {
-        let &Work::BatchNorm { scale, buffer, epsilon, momentum, slot } = &step.work else {
+        let &Work::BatchNorm { scale, buffer, epsilon, momentum, slot, batch } = &step.work else {
             return;
         };
         let blocks = self.blocks();
@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
         let saved = &mut self.saved[slot];
         let ([scale, shift], [mean, variance]) = network.norm(scale, buffer);
         let of = Operands { x, scale, shift };
-        if self.plan.mode == Mode::Train {
+        if batch {
             let running = Running { mean, variance, momentum };
             norm.train(self.isa, of, addend, self.samples, saved, running, y);
         } else {
@@ -102,14 +102,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Runs a step backward: adds the gradients of its parameters to `gradient`, and hands its
-    /// inputs theirs.
+    /// inputs theirs. `gradient` begins with the first weight that learns. Nothing is done where no
+    /// gradient flows.
     pub fn backward(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
+        if step.gradients.is_empty() {
+            return;
+        }
         for &writer in &step.again {
             self.again(&self.plan.steps[writer], network);
         }
         let (blocks, isa) = (self.blocks(), self.isa);
         let Some(dy) = self.gradient(step.output) else { return };
-        if let Work::BatchNorm { .. } = step.work {
+        let is_norm = matches!(step.work, Work::BatchNorm { .. });
+        if is_norm && step.gradients[0] != Handing::Nothing {
             self.norm_backward(step, network, gradient);
         } else if step.relu || matches!(step.work, Work::Relu) {
             let y = self.activation(step.output);
@@ -118,8 +123,8 @@ impl<'a> Walk<'a> {
         }
         self.parameter_gradient(step, network, gradient);
         for (i, &input) in step.inputs.iter().enumerate() {
-            let first = matches!(step.work, Work::BatchNorm { .. }) && i == 0;
-            if first || step.gradients[i] == Handing::Same {
+            let done = matches!(step.gradients[i], Handing::Same | Handing::Nothing);
+            if done || (is_norm && i == 0) {
                 continue;
             }
             let Some(dx) = self.gradient(input) else { continue };
@@ -134,14 +139,14 @@ impl<'a> Walk<'a> {
     /// Gradients of a convolution's weight and bias.
     fn parameter_gradient(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
         let blocks = self.blocks();
-        let Work::Conv { plan, weight, bias } = &step.work else { return };
+        let Work::Conv { plan, weight, bias, learns: true } = &step.work else { return };
         let Some(dy) = self.gradient(step.output) else { return };
         let x = self.plan.tensors[step.inputs[0]].kept();
         let [x, dy] = self.arena.parts([x.of(blocks), dy.of(blocks)]);
-        let weight = network.parameters[*weight].range.clone();
+        let weight = self.plan.gradient_of(network, *weight);
         plan.weight_gradient(self.isa, dy, x, &mut gradient[weight]);
         if let Some(bias) = bias {
-            plan.bias_gradient(dy, &mut gradient[network.parameters[*bias].range.clone()]);
+            plan.bias_gradient(dy, &mut gradient[self.plan.gradient_of(network, *bias)]);
         }
     }
 
@@ -189,7 +194,7 @@ impl<'a> Walk<'a> {
 
     /// The gradients of a batch norm's parameters, and of what it normalises.
     fn norm_backward(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
-        let &Work::BatchNorm { scale, epsilon, slot, .. } = &step.work else { return };
+        let &Work::BatchNorm { scale, epsilon, slot, batch, .. } = &step.work else { return };
         let blocks = self.blocks();
         let (x, y) = (self.plan.tensors[step.inputs[0]].kept(), self.activation(step.output));
         let Some((dx, dy)) = self.gradient(step.inputs[0]).zip(self.gradient(step.output)) else {
@@ -205,7 +210,8 @@ impl<'a> Walk<'a> {
             let [x, dy, dx] = self.arena.parts(ranges);
             (&*x, None, dy, dx)
         };
-        let [dscale, dshift] = [scale, scale + 1].map(|p| network.parameters[p].range.clone());
+        let [dscale, dshift] =
+            [scale, scale + 1].map(|parameter| self.plan.gradient_of(network, parameter));
         let (before, after) = gradient.split_at_mut(dshift.start);
         let accumulate = step.gradients[0] == Handing::Add;
         let to = NormGradients {
@@ -219,8 +225,7 @@ impl<'a> Walk<'a> {
         let (scale, shift) = (network.packed(scale), network.packed(scale + 1));
         let of = Operands { x: x_values, scale, shift };
         let norm = BatchNorm { input: x.geometry, epsilon, relu: step.relu };
-        let frozen = self.plan.mode == Mode::Frozen;
-        norm.backward(self.isa, of, self.samples, &self.saved[slot], frozen, to);
+        norm.backward(self.isa, of, self.samples, &self.saved[slot], !batch, to);
     }
 }
 

@@ -152,6 +152,12 @@ impl ConvPlan {
         }
     }
 
+    /// This plan without the lists of the weight gradient, for a layer that does not learn:
+    /// [`ConvPlan::weight_gradient`] may not be called.
+    pub fn without_weight_gradient(self) -> Self {
+        Self { gradient: GradientPass::Unasked, ..self }
+    }
+
     /// Weights that exist.
     pub fn existing(&self) -> usize {
         self.existing
@@ -175,7 +181,7 @@ impl ConvPlan {
     /// Bytes of the indices that the three passes read.
     pub fn index_bytes(&self) -> usize {
         let gradient = match &self.gradient {
-            GradientPass::Forward => 0,
+            GradientPass::Forward | GradientPass::Unasked => 0,
             GradientPass::Streamed(sweep) => sweep.rows.bytes(),
             GradientPass::Packed(packed) => packed.bytes(),
         };
@@ -281,8 +287,10 @@ impl ConvPlan {
     /// Adds the gradient of each existing weight to `grad`, packed in mask order.
     ///
     /// # Panics
-    /// If a slice does not fit the plan.
+    /// If a slice does not fit the plan, or the plan is one without weight gradient.
     pub fn weight_gradient(&self, isa: Isa, dout: &[f32], input: &[f32], grad: &mut [f32]) {
+        let asked = !matches!(self.gradient, GradientPass::Unasked);
+        assert!(asked, "this plan was made without a weight gradient");
         let places = OutputPlaces {
             block: self.dout.block(),
             plane: self.dout.plane(),
@@ -298,6 +306,7 @@ impl ConvPlan {
                 weight_gradient(isa, sweep, places, dout, input, grad);
             }
             (GradientPass::Forward, Pass::Packed(_)) => unreachable!("it has lists of its own"),
+            (GradientPass::Unasked, _) => {}
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) enum GradientPass {
     /// With lists of its own, where only the forward pass is packed.
     Streamed(Sweep),
     Packed(Box<PackedGradient>),
+    /// Nobody asks for it.
+    Unasked,
 }
 
 /// The kernels that a layer's passes take, for people: `dense` has no list of its own for a row, `streamed`
@@ -47,7 +49,7 @@ pub struct Kernels {
     pub forward: String,
     /// Of the gradient of the input, phase by phase where they differ; empty if nobody asks for it.
     pub input_gradient: String,
-    /// Of the gradient of the weights.
+    /// Of the gradient of the weights; empty if nobody asks for it.
     pub weight_gradient: String,
 }
 
@@ -64,6 +66,7 @@ impl GradientPass {
             Self::Forward => forward.told(),
             Self::Streamed(sweep) => told(&sweep.rows),
             Self::Packed(packed) => packed.told(),
+            Self::Unasked => String::new(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct RunBytes {
     pub indices: u64,
     /// Weights, masks and running statistics.
     pub weights: u64,
-    /// One gradient a weight.
+    /// One gradient a weight, from the first that learns on.
     pub gradient: u64,
     /// One momentum a weight.
     pub momentum: u64,
@@ -47,7 +47,7 @@ impl RunBytes {
             activations: plan.arena_bytes(),
             indices: plan.index_bytes(),
             weights,
-            gradient: each,
+            gradient: each - 4 * plan.untrained() as u64,
             momentum: each,
             undo: weights + each,
         }

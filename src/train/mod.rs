@@ -11,6 +11,7 @@ mod recipe;
 mod run;
 mod score;
 mod stepper;
+mod trained;
 
 pub use error::TrainError;
 pub use l1::{L1Form, L1Reach, L1Recipe, L1Schedule};
@@ -18,3 +19,4 @@ pub use recipe::{Recipe, Schedule};
 pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, run};
 pub use score::score;
 pub use stepper::{Compute, Phases, Stepper};
+pub use trained::Trained;

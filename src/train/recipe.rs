@@ -2,6 +2,7 @@
 
 use super::error::TrainError;
 use super::l1::{L1Form, L1Recipe};
+use super::trained::Trained;
 use crate::data::Augment;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,10 @@ pub struct Recipe {
     pub l1: L1Recipe,
     /// Whether batch norm keeps its running statistics.
     pub frozen_norm: bool,
+    /// Which layers learn. A text without it says all, and that all learn is written by leaving it
+    /// out: recipes from before there was a choice read, and compare, as they did.
+    #[serde(default, skip_serializing_if = "Trained::is_all")]
+    pub trained: Trained,
     /// Seed of order and augmentation.
     pub seed: u64,
 }
@@ -86,6 +91,7 @@ impl Default for Recipe {
             augment: Augment::default(),
             l1: L1Recipe::OFF,
             frozen_norm: false,
+            trained: Trained::All,
             seed: 1,
         }
     }
@@ -119,7 +125,7 @@ impl Recipe {
             let expected = "0 under the proximal and towards-base forms";
             return wrong("free_epochs", self.l1.free_epochs.to_string(), expected);
         }
-        Ok(())
+        self.trained.check()
     }
 }
 
@@ -134,5 +140,31 @@ mod tests {
         assert!(shares[4..6].iter().all(|share| (share - 0.1).abs() < 1e-7));
         assert!(shares[6..].iter().all(|share| (share - 0.01).abs() < 1e-7));
         assert!((Schedule::Cosine.share(4, 8) - 0.5).abs() < 1e-6);
+    }
+
+    /// What checkpoints hold that were written before layers could be frozen.
+    const OLD: &str = r#"{"epochs":20,"batch":128,"rate":0.1,"momentum":0.9,"decay":0.0005,"schedule":{"multi-step":{"milestones":[0.5,0.75],"factor":0.1}},"augment":{"crop_padding":0,"flip":false},"l1":{"alpha":0.0,"form":"subgradient","schedule":"decaying","reach":"all","free_epochs":0},"frozen_norm":false,"seed":1}"#;
+
+    #[test]
+    fn a_recipe_of_old_is_read_and_written_as_it_was() {
+        let recipe: Recipe = serde_json::from_str(OLD).unwrap();
+        assert_eq!(recipe, Recipe::default());
+        // A run is resumed if its recipe's text is the same.
+        assert_eq!(serde_json::to_string(&recipe).unwrap(), OLD);
+    }
+
+    #[test]
+    fn layers_that_learn_are_written_and_read() {
+        for (trained, text) in
+            [(Trained::Head, r#""trained":"head""#), (Trained::Last(2), r#""trained":{"last":2}"#)]
+        {
+            let recipe = Recipe { trained, ..Recipe::default() };
+            let written = serde_json::to_string(&recipe).unwrap();
+            assert!(written.contains(text), "{written}");
+            assert_eq!(serde_json::from_str::<Recipe>(&written).unwrap(), recipe);
+        }
+        let none = Recipe { trained: Trained::Last(0), ..Recipe::default() };
+        let error = none.check().unwrap_err().to_string();
+        assert!(error.contains("`trained` is last=0"), "{error}");
     }
 }

@@ -63,7 +63,8 @@ pub struct EpochReport {
     pub rate: f32,
     /// Strength of the l1 term.
     pub gamma: f32,
-    /// Weights that exist and are exactly 0 (or exactly the base's), in parameters under l1.
+    /// Weights that exist and are exactly 0 (or exactly the base's), in parameters that learn under
+    /// l1.
     pub at_centre: usize,
     /// Seconds.
     pub seconds: f64,
@@ -95,7 +96,8 @@ impl Watch for Quiet {}
 /// Returns the reports of the epochs that were run. Deterministic: equal arguments give equal bytes,
 /// whatever the number of threads, and a run resumed from the state after any epoch ends where the
 /// whole run ends. `base` holds the weights that [`super::L1Form::TowardsBase`] pulls to. `compute` is
-/// an instruction set, or one with a piece of the batch where memory is short.
+/// an instruction set, or one with a piece of the batch where memory is short. What
+/// [`Recipe::trained`] leaves out keeps every byte, momentum and running statistics included.
 ///
 /// # Errors
 /// If the set is empty or does not fit, a number of the recipe makes no sense, or weights diverge.
@@ -108,6 +110,7 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<Vec<EpochReport>, TrainError> {
     recipe.check()?;
+    recipe.trained.fits(&state.network.description)?;
     fits(&state.network, data)?;
     // Equal lengths are what a slice can show; equal masks are the caller's promise.
     if let Some(base) = base.filter(|base| base.len() != state.network.values.len()) {

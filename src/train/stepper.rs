@@ -22,7 +22,7 @@ pub struct Compute {
     ///
     /// The gradient is that of the whole batch up to rounding, with one exception: batch norm uses,
     /// and moves its running statistics by, the statistics of each piece. Frozen batch norm has no
-    /// exception.
+    /// exception, nor has one of a layer that does not learn.
     pub micro_batch: Option<usize>,
     /// Whether what batch norms give is computed again for the backward pass, to take less memory
     /// ([`Plan::recomputing`]). No byte of any result depends on it.
@@ -44,11 +44,8 @@ impl Compute {
     /// The plan by which batches of up to `batch` samples of `network` are learnt.
     pub fn plan(self, network: &Network, batch: usize, recipe: &Recipe) -> Plan {
         let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
-        let piece = self.piece(batch);
-        match self.recompute {
-            true => Plan::recomputing(network, piece, mode),
-            false => Plan::new(network, piece, mode),
-        }
+        let trained = recipe.trained.nodes(&network.description);
+        Plan::partial(network, self.piece(batch), mode, self.recompute, &trained)
     }
 }
 
@@ -72,7 +69,10 @@ pub struct Stepper<'a> {
     isa: Isa,
     piece: usize,
     engine: Engine,
+    /// One entry a weight, from the first that learns on.
     gradient: Vec<f32>,
+    /// For each node, whether its parameters learn.
+    trained: Vec<bool>,
     phases: Phases,
 }
 
@@ -91,9 +91,10 @@ impl<'a> Stepper<'a> {
     ) -> Self {
         let piece = compute.piece(batch);
         let engine = Engine::of(compute.plan(network, batch, recipe), compute.isa);
-        let gradient = vec![0.0; network.values.len()];
+        let gradient = vec![0.0; network.values.len() - engine.plan().untrained()];
+        let trained = recipe.trained.nodes(&network.description);
         let phases = Phases::default();
-        Self { recipe, base, isa: compute.isa, piece, engine, gradient, phases }
+        Self { recipe, base, isa: compute.isa, piece, engine, gradient, trained, phases }
     }
 
     /// Bytes that a run over this stepper takes.
@@ -101,8 +102,9 @@ impl<'a> Stepper<'a> {
         RunBytes::of(network, self.engine.plan())
     }
 
-    /// Computes the gradient of the batch's mean loss; `fill(i, out)` writes sample `i`, of which
-    /// there are as many as `labels`. Under a training batch norm, moves running statistics.
+    /// Computes the gradient of the batch's mean loss with respect to what learns; `fill(i, out)`
+    /// writes sample `i`, of which there are as many as `labels`. Under a training batch norm, moves
+    /// running statistics.
     ///
     /// # Panics
     /// If there is no label.
@@ -132,9 +134,9 @@ impl<'a> Stepper<'a> {
         loss
     }
 
-    /// One optimiser step along the gradient of the last [`Stepper::learn`]; neighbours under the
-    /// same l1 term go in one pass. Returns how many weights under the term are exactly at its
-    /// centre.
+    /// One optimiser step along the gradient of the last [`Stepper::learn`], of parameters that
+    /// learn; neighbours under the same l1 term go in one pass. Returns how many weights under the
+    /// term are exactly at its centre.
     ///
     /// # Panics
     /// If the network has other weights than the one this was made for, or `momentum` does not fit.
@@ -159,8 +161,9 @@ impl<'a> Stepper<'a> {
             };
             let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
             let values = &mut network.values[range.clone()];
-            let seen =
-                update(self.isa, step, values, &mut momentum[range.clone()], &self.gradient[range]);
+            let before = self.engine.plan().untrained();
+            let gradient = &self.gradient[range.start - before..range.end - before];
+            let seen = update(self.isa, step, values, &mut momentum[range], gradient);
             at_centre += if reached { seen.at_centre } else { 0 };
         }
         self.phases.update += watch.seconds();
@@ -172,13 +175,21 @@ impl<'a> Stepper<'a> {
         std::mem::take(&mut self.phases)
     }
 
-    /// The arena in stretches of parameters that the l1 term does, or does not, reach.
+    /// What of the arena learns, in stretches of parameters that the l1 term does, or does not,
+    /// reach.
     fn stretches(&self, network: &Network) -> Vec<(Range<usize>, bool)> {
         let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
         for (index, parameter) in network.parameters.iter().enumerate() {
+            if !self.trained[parameter.node] {
+                continue;
+            }
             let reached = self.recipe.l1.alpha > 0.0 && self.recipe.l1.reaches(network, index);
             match stretches.last_mut() {
-                Some((range, before)) if *before == reached => range.end = parameter.range.end,
+                Some((range, before))
+                    if *before == reached && range.end == parameter.range.start =>
+                {
+                    range.end = parameter.range.end;
+                }
                 _ => stretches.push((parameter.range.clone(), reached)),
             }
         }

@@ -7,7 +7,7 @@
 //! # Where we differ
 //! Batch 128, as the paper's table says and its code does not.
 
-use crate::train::{Recipe, Schedule};
+use crate::train::{Recipe, Schedule, Trained};
 use serde::{Deserialize, Serialize};
 
 /// Fine-tuning: forgetting by not being reminded.
@@ -26,6 +26,10 @@ pub struct FineTune {
     pub momentum: f32,
     /// Weight decay.
     pub decay: f32,
+    /// Which layers learn: after an adaptation of some layers, those are enough. Left out of texts
+    /// where it is all.
+    #[serde(skip_serializing_if = "Trained::is_all")]
+    pub trained: Trained,
 }
 
 impl Default for FineTune {
@@ -37,6 +41,7 @@ impl Default for FineTune {
             batch: 128,
             momentum: 0.9,
             decay: 5e-4,
+            trained: Trained::All,
         }
     }
 }
@@ -51,6 +56,7 @@ impl FineTune {
             batch: self.batch,
             momentum: self.momentum,
             decay: self.decay,
+            trained: self.trained,
             seed,
             ..Recipe::default()
         }

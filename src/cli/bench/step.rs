@@ -14,7 +14,7 @@ use super::timings::{Timings, told};
 use super::{Effort, resident, some};
 use crate::base::units::Bytes;
 use crate::model::Network;
-use crate::train::{Compute, Recipe, State, Stepper};
+use crate::train::{Compute, Recipe, State, Stepper, Trained};
 use crate::unlearn::L1Sparse;
 
 /// What is timed, for results: the method's defaults are the paper's.
@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Compute what batch norms give again in the backward pass, to take less memory
     #[arg(long)]
     recompute: bool,
+    /// Layers that learn: head, last=K or all
+    #[arg(long, value_name = "head|last=K|all", value_parser = Trained::parse, default_value_t = Trained::All)]
+    train: Trained,
     /// Steps that are timed
     #[arg(long, value_name = "N", default_value_t = 11)]
     repetitions: usize,
@@ -53,7 +56,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let micro_batch = args.micro_batch.map(|n| some("--micro-batch", n, batch)).transpose()?;
     let Subject { network, allocation, notes } = args.subject.open()?;
     let samples = Samples::new(&network, batch, args.subject.seed);
-    let recipe = Recipe { batch, ..L1Sparse::default().recipe(args.subject.seed) };
+    args.train.fits(&network.description)?;
+    let of_method = L1Sparse::default().recipe(args.subject.seed);
+    let recipe = Recipe { batch, trained: args.train, ..of_method };
     let compute = Compute { isa: setting::isa(), micro_batch, recompute: args.recompute };
     let mut state = State::new(network);
     let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
@@ -108,7 +113,7 @@ impl Measured {
         });
         let [macs, all] = network.macs();
         format!(
-            "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}{}\n\
+            "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}{}{}\n\
              step {} (median of {}; {} to {}), {:.1} samples/s\n\
              {macs} of {all} MACs a sample ({:.2} %)\n\n{table}{above}{}",
             network.description.name,
@@ -117,6 +122,7 @@ impl Measured {
             rayon::current_num_threads(),
             learn::plan(*compute),
             if compute.recompute { ", activations computed again" } else { "" },
+            if args.train.is_all() { String::new() } else { format!(", learns {}", args.train) },
             told(timings.median()),
             timings.count(),
             told(timings.min()),
@@ -136,7 +142,7 @@ impl Measured {
             "command": "bench step", "model": network.description.name, "device": args.effort.device,
             "threads": rayon::current_num_threads(), "batch": args.batch,
             "micro_batch": compute.micro_batch, "recompute": compute.recompute,
-            "sparsity_percent": 100.0 * network.sparsity(),
+            "train": args.train.to_string(), "sparsity_percent": 100.0 * network.sparsity(),
             "sparsity_of": "prunable weights", "allocation": allocation, "method": METHOD,
             "plan": learn::plan(*compute), "instruction_set": compute.isa.name(),
             "warm_up": args.effort.warm_up, "repetitions": timings.count(),
