@@ -55,7 +55,7 @@ pub fn base_of(provenance: Provenance) -> Vec<u8> {
     let description = Arc::new(Description::parse(TINY, "tiny", 10).unwrap());
     let mut state = State::new(Network::new(description, 1));
     let recipe = Recipe { epochs: 15, batch: 32, rate: 0.05, ..Recipe::default() };
-    run(&mut state, &data.train, &recipe, None, Isa::Portable, &mut Quiet).unwrap();
+    run(&mut state, &data.train, &recipe, None, Isa::named("portable").unwrap(), &mut Quiet).unwrap();
     let facts = Facts::new(provenance).with("command", "train");
     let meaning = ClassesAndFeatures::plain(data.train.classes.clone());
     let anchor = anchor(&data.train, 60, &data.test, 40);
