@@ -131,7 +131,8 @@ fn a_shared_sample_goes_with_any_of_its_people_and_duplicates_are_passed_over() 
     let taken = home.ingest(&samples).unwrap();
     assert_eq!((taken.added.samples, taken.enrolled, taken.added.duplicates), (180, 3, 0));
     assert_eq!(home.ingest(&samples).unwrap().added.duplicates, 180);
-    assert_eq!(taken.added.held, 36, "a fifth of each person's samples only measures");
+    let held = taken.added.held;
+    assert!((30..=42).contains(&held), "{held}: about a fifth of 180 only measures");
     home.receive(vec![Wish::new("h3")], true).unwrap();
     home.carry_out(Limits::default(), &mut ()).unwrap().unwrap();
     let people = home.people().unwrap();

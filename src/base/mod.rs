@@ -11,4 +11,5 @@ pub mod entropy;
 pub mod hash;
 pub mod rng;
 pub mod scratch;
+pub mod scrub;
 pub mod units;

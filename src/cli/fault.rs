@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 use crate::data::DataError;
+use crate::erase::HomeError;
 use crate::erase::receipt::ReceiptError;
 use crate::evaluate::{EvaluateError, MeasureError};
 use crate::exchange::{ExchangeError, ExchangeFault};
@@ -13,6 +14,7 @@ use crate::model::DescribeError;
 use crate::model::file::FileError;
 use crate::prune::PruneError;
 use crate::train::TrainError;
+use crate::vault::VaultError;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,33 @@ pub(super) enum Fault {
         /// What is wrong.
         source: ReceiptError,
     },
+    /// A home refused.
+    #[error("{0}")]
+    Home(#[from] HomeError),
+    /// The process that has a home refused.
+    #[error("{what}")]
+    Refused {
+        /// What it said.
+        what: String,
+        /// The exit code that goes with it.
+        code: u8,
+    },
+    /// The socket of a home failed.
+    #[error("{0}")]
+    Socket(String),
+    /// The system did not let the process confine itself.
+    #[error("{0}: people's data is not touched without it")]
+    Denied(String),
+    /// What came through a pipe is not what was expected.
+    #[error("{what}, {at}: {why}")]
+    Input {
+        /// The file.
+        what: String,
+        /// Where in it.
+        at: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Reading or writing failed.
     #[error("{0}")]
     Disk(#[from] DiskError),
@@ -81,6 +110,10 @@ impl Fault {
     /// The exit code: stable, scripts depend on it.
     pub(super) fn code(&self) -> u8 {
         match self {
+            Self::Home(error) => of_home(error),
+            Self::Refused { code, .. } => *code,
+            Self::Socket(_) | Self::Denied(_) => 4,
+            Self::Input { .. } => 3,
             Self::CheckFailed(_) => 1,
             Self::Usage(_) | Self::Prune(_) => 2,
             Self::Describe(_) | Self::Receipt { .. } => 3,
@@ -143,5 +176,31 @@ fn of_train(error: &TrainError) -> u8 {
         TrainError::Data(_) => 3,
         TrainError::Watch(_) => 4,
         _ => 5,
+    }
+}
+
+/// Words name people and settings; files are of the home.
+fn of_home(error: &HomeError) -> u8 {
+    match error {
+        HomeError::Disk(error) | HomeError::Vault(VaultError::Disk(error)) => of_disk(error),
+        HomeError::Train(error) => of_train(error),
+        HomeError::Base { source, .. } => of_format(source),
+        HomeError::Interrupted => 130,
+        HomeError::Busy { .. } | HomeError::Entropy(_) | HomeError::UnderWay { .. } => 4,
+        HomeError::Vault(VaultError::Quota { .. }) => 4,
+        HomeError::Unavailable
+        | HomeError::Memory { .. }
+        | HomeError::Measure(_)
+        | HomeError::Evaluate(_)
+        | HomeError::NothingToLearn => 5,
+        HomeError::Vault(_)
+        | HomeError::Model(_)
+        | HomeError::Receipt(_)
+        | HomeError::Damaged { .. }
+        | HomeError::RolledBack { .. }
+        | HomeError::Unfit { .. }
+        | HomeError::Sample { .. }
+        | HomeError::Grow(_) => 3,
+        _ => 2,
     }
 }

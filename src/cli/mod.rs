@@ -13,6 +13,7 @@ mod evaluate;
 mod export;
 mod fault;
 mod forget;
+mod home;
 mod import;
 mod inspect;
 mod learn;
@@ -77,6 +78,28 @@ enum Command {
     Receipt(receipt::Args),
     /// List the methods of forgetting and what they need
     Methods(methods::Args),
+    /// Make a home for a base
+    Init(home::InitArgs),
+    /// Take in samples of people
+    Ingest(home::IngestArgs),
+    /// Learn from the people here
+    Adapt(home::AdaptArgs),
+    /// Ask the model that may answer
+    Predict(home::PredictArgs),
+    /// Erase people: samples, keys, and their influence on the weights
+    Erase(home::EraseArgs),
+    /// Take a request to erase back
+    Cancel(home::CancelArgs),
+    /// Finish what was begun
+    Resume(home::ResumeArgs),
+    /// Show a home
+    Status(home::StatusArgs),
+    /// Remove what nothing needs
+    Gc(home::GcArgs),
+    /// Have a home, and answer through its socket
+    Serve(home::ServeArgs),
+    #[command(hide = true)]
+    Worker(home::WorkerArgs),
     /// Measure what a step, a prediction and an opening cost here
     Bench(bench::Args),
 }
@@ -96,6 +119,17 @@ impl Command {
             Self::Verify(args) => &args.common,
             Self::Receipt(args) => args.common(),
             Self::Methods(args) => &args.common,
+            Self::Init(args) => &args.common,
+            Self::Ingest(args) => &args.common,
+            Self::Adapt(args) => &args.common,
+            Self::Predict(args) => &args.common,
+            Self::Erase(args) => &args.common,
+            Self::Cancel(args) => &args.common,
+            Self::Resume(args) => &args.common,
+            Self::Status(args) => &args.common,
+            Self::Gc(args) => &args.common,
+            Self::Serve(args) => &args.common,
+            Self::Worker(args) => &args.common,
             Self::Bench(args) => args.common(),
         }
     }
@@ -114,6 +148,17 @@ impl Command {
             Self::Verify(args) => verify::run(args, out),
             Self::Receipt(args) => receipt::run(args, out),
             Self::Methods(args) => methods::run(args, out),
+            Self::Init(args) => home::init(args, out),
+            Self::Ingest(args) => home::ingest(args, out),
+            Self::Adapt(args) => home::adapt(args, out),
+            Self::Predict(args) => home::predict(args, out),
+            Self::Erase(args) => home::erase(args, out),
+            Self::Cancel(args) => home::cancel(args, out),
+            Self::Resume(args) => home::resume(args, out),
+            Self::Status(args) => home::status(args, out),
+            Self::Gc(args) => home::gc(args, out),
+            Self::Serve(args) => home::serve(args, out),
+            Self::Worker(args) => home::worker(args, out),
             Self::Bench(args) => bench::run(args, out),
         }
     }

@@ -9,9 +9,9 @@ use super::receipt::Guarantee;
 use super::slot;
 use super::state::{Leg, Model, Step, Work};
 use crate::base::hash::Digest;
+use crate::sparse::Isa;
 use crate::train::memory::{PROGRAM, fit, ways};
 use crate::train::{Compute, Recipe, Schedule, Trained};
-use crate::sparse::Isa;
 use crate::vault::Key;
 
 /// What came of adapting.
@@ -71,8 +71,8 @@ impl Home {
         if self.state.pending.is_some() {
             return Err(HomeError::UnderWay { what: "an adaptation" });
         }
-        let upto = self.store.next()?;
-        if self.store.learners(upto, &[])?.is_empty() {
+        let upto = self.store()?.next()?;
+        if self.store()?.learners(upto, &[])?.is_empty() {
             return Err(HomeError::NothingToLearn);
         }
         let number = self.state.adaptations + 1;
@@ -119,8 +119,7 @@ impl Home {
         let steps: Vec<Step> =
             before.iter().flat_map(|model| model.steps.clone()).chain(done.steps.clone()).collect();
         let people = done.steps.iter().flat_map(|step| &step.people).count();
-        let model =
-            Model { slot: work.slot.clone(), id: done.id, steps, class, bytes: done.bytes };
+        let model = Model { slot: work.slot.clone(), id: done.id, steps, class, bytes: done.bytes };
         let mut keyring = self.keyring.clone();
         let kept = [state.live.clone(), Some(work.slot.clone())];
         let mut dropped = false;
@@ -138,6 +137,21 @@ impl Home {
         self.sweep()?;
         let (id, bytes) = (Digest(done.id).to_string(), done.bytes);
         Ok(Adapted { id, bytes, people, seconds: done.seconds })
+    }
+
+    /// Gives an adaptation up that cannot be finished. What was served is served.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn give_up_adapting(&mut self) -> Result<(), HomeError> {
+        let Some(work) = self.state.pending.clone().filter(|work| work.adapts) else {
+            return Ok(());
+        };
+        let (mut keyring, mut state) = (self.keyring.clone(), self.state.clone());
+        keyring.drop_named(&slot::key_name(&work.slot));
+        state.pending = None;
+        self.keep(keyring, state, true)?;
+        self.sweep().map(drop)
     }
 
     /// How a leg is computed within the memory that is allowed.
@@ -166,7 +180,7 @@ impl Home {
 
     /// Bytes that a run takes besides the run itself: the set, the models, the program.
     pub(super) fn around(&self, _upto: u64) -> Result<u64, HomeError> {
-        let samples = self.store.count()?.bytes;
+        let samples = self.store()?.count()?.bytes;
         let anchor = self.anchor.as_ref().map_or(0, |set| match &set.values {
             crate::format::AnchorValues::Bytes(bytes) => bytes.len() as u64,
             crate::format::AnchorValues::Floats(floats) => 4 * floats.len() as u64,

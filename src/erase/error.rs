@@ -127,7 +127,9 @@ pub enum HomeError {
         rule: String,
     },
     /// There is nothing to learn from.
-    #[error("there is nothing to adapt to: nobody has a sample that may be learnt from; `unlearn ingest` takes some in")]
+    #[error(
+        "there is nothing to adapt to: nobody has a sample that may be learnt from; `unlearn ingest` takes some in"
+    )]
     NothingToLearn,
     /// Something else is under way.
     #[error("{what} is under way: `unlearn resume --home DIR` finishes it")]
@@ -144,7 +146,9 @@ pub enum HomeError {
         why: &'static str,
     },
     /// Nothing may answer now.
-    #[error("no answer is given: the model that was served knows somebody who asked to be erased, and there is no other; wait for the repair (`unlearn resume`)")]
+    #[error(
+        "no answer is given: the model that was served knows somebody who asked to be erased, and there is no other; wait for the repair (`unlearn resume`)"
+    )]
     Unavailable,
     /// The method cannot do it.
     #[error("{method} is not possible here: {why}")]

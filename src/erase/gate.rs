@@ -86,7 +86,7 @@ impl Home {
         let shape = self.base.network.description.input_shape();
         let frame = Frame { shape, classes: classes.to_vec() };
         let known = |sample: &crate::vault::Sample| common.contains(&sample.label);
-        gather(&self.store, &self.keyring, frame, None, known, picked)
+        gather(self.store()?, &self.keyring, frame, None, known, picked)
     }
 
     /// Whether `model` answers each sample of the probes rightly: calibration first, then holdouts.
@@ -190,7 +190,8 @@ fn asked(model: &Artifact, set: &Dataset) -> Result<(Vec<bool>, Vec<f64>), HomeE
     let scores = Scores::new("retain", probabilities, labels)?;
     let right = scores.rows().map(|(row, label)| {
         // The first of equals, as everywhere.
-        let best = row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best });
+        let best =
+            row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best });
         best == label
     });
     Ok((right.collect(), scores.confidences()))

@@ -128,9 +128,8 @@ pub fn new_labels(
     leaving: &[Handle],
 ) -> Result<Vec<String>, HomeError> {
     let mut new = BTreeSet::new();
-    let picked = |number: u64, header: &Header| {
-        number < upto && !header.held && !header.concerns(leaving)
-    };
+    let picked =
+        |number: u64, header: &Header| number < upto && !header.held && !header.concerns(leaving);
     store.each(keyring, picked, |sample| {
         if !classes.contains(&sample.label) {
             new.insert(sample.label);

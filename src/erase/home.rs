@@ -56,7 +56,8 @@ pub struct Home {
     pub(super) keys: Box<dyn KeyStore>,
     pub(super) keyring: Keyring,
     pub(super) state: State,
-    pub(super) store: Store,
+    /// Closed while a worker reads it.
+    pub(super) store: Option<Store>,
     pub(super) base: Artifact,
     pub(super) anchor: Option<AnchorSet>,
     /// The element type of weights in the base, in which every model here is written.
@@ -64,6 +65,8 @@ pub struct Home {
     pub(super) journal: Journal,
     /// Bytes of memory that a run may take.
     pub(super) memory: Option<u64>,
+    /// Whether it works for another process, which has the home.
+    pub(super) attends: bool,
 }
 
 impl std::fmt::Debug for Home {
@@ -159,18 +162,27 @@ impl Home {
             return Err(HomeError::NoHome { path: folder.to_path_buf() });
         }
         let keyring = Keyring::open(disk.as_mut(), &path, keys.as_mut())?;
-        let state = State::decode(keyring.state()).ok_or_else(|| HomeError::Damaged {
-            path,
-            offset: 20,
-            what: "its state is of another version of the program".into(),
-        })?;
+        let state = decoded(&keyring, &path)?;
         let journal = Journal::open(disk.as_ref(), &folder.join("journal"))?;
         let store = Store::open(disk.as_mut(), &folder.join("vault.redb"))?;
-        let Opened { artifact: base, anchor, dtype } = open_base(disk.as_ref(), folder, &keyring, &state)?;
+        let Opened { artifact: base, anchor, dtype } =
+            open_base(disk.as_ref(), folder, &keyring, &state)?;
         let folder = folder.to_path_buf();
         let memory = None;
-        let mut home =
-            Self { disk, folder, keys, keyring, state, store, base, anchor, dtype, journal, memory };
+        let mut home = Self {
+            disk,
+            folder,
+            keys,
+            keyring,
+            state,
+            store: Some(store),
+            base,
+            anchor,
+            dtype,
+            journal,
+            memory,
+            attends: false,
+        };
         home.hold_against_state()?;
         home.sweep()?;
         Ok(home)
@@ -178,15 +190,17 @@ impl Home {
 
     /// Holds the index against what is known, and removes what does not belong.
     fn hold_against_state(&mut self) -> Result<(), HomeError> {
-        let (found, known) = (self.store.next()?, self.state.learnt_upto());
+        let (found, known) = (self.store()?.next()?, self.state.learnt_upto());
         if found < known {
             let path = self.folder.join("vault.redb");
             return Err(HomeError::RolledBack { path, found, known });
         }
-        self.store.purge(&self.keyring)?;
+        self.store()?.purge(&self.keyring)?;
         // Whoever has a key and no entry was being enrolled when the power went.
-        let known: Vec<_> = self.store.people(&self.keyring)?.into_iter().map(|(h, _)| h).collect();
-        let cut: Vec<_> = self.keyring.people().filter(|h| known.binary_search(h).is_err()).collect();
+        let known: Vec<_> =
+            self.store()?.people(&self.keyring)?.into_iter().map(|(h, _)| h).collect();
+        let cut: Vec<_> =
+            self.keyring.people().filter(|h| known.binary_search(h).is_err()).collect();
         if !cut.is_empty() {
             let mut keyring = self.keyring.clone();
             cut.iter().for_each(|handle| _ = keyring.forget(handle));
@@ -208,7 +222,8 @@ impl Home {
         for path in self.disk.list(&self.folder.join("slots"))? {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             let slot = name.as_deref().and_then(|name| name.split_once('.')).map(|(slot, _)| slot);
-            let known = slot.is_some_and(|slot| self.keyring.named(&slot::key_name(slot)).is_some());
+            let known =
+                slot.is_some_and(|slot| self.keyring.named(&slot::key_name(slot)).is_some());
             if !known {
                 doomed.push(path);
             }
@@ -301,8 +316,79 @@ impl Home {
     }
 
     /// The index of samples.
-    pub fn store(&self) -> &Store {
-        &self.store
+    ///
+    /// # Errors
+    /// If it is closed, because a worker reads it.
+    pub fn store(&self) -> Result<&Store, HomeError> {
+        self.store.as_ref().ok_or(HomeError::UnderWay { what: "a run" })
+    }
+
+    /// Closes the index, for another process to read it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn close_store(&mut self) -> Result<(), HomeError> {
+        match self.store.take() {
+            Some(store) => Ok(store.close()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the index, if it was closed.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open_store(&mut self) -> Result<(), HomeError> {
+        if self.store.is_none() {
+            let path = self.folder.join("vault.redb");
+            self.store = Some(Store::open(self.disk.as_mut(), &path)?);
+        }
+        Ok(())
+    }
+
+    /// Gives freed pages of the index back to the disk.
+    pub(super) fn compact(&mut self) -> Result<(), HomeError> {
+        match &mut self.store {
+            Some(store) => Ok(store.compact()?),
+            None => Err(HomeError::UnderWay { what: "a run" }),
+        }
+    }
+
+    /// Opens a home for a worker of the process that has it: to do the work that is ordered, and change
+    /// nothing else.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
+    pub fn attend(
+        mut disk: Box<dyn Disk + Send>,
+        folder: &Path,
+        keys: Box<dyn KeyStore>,
+    ) -> Result<Self, HomeError> {
+        let path = keyring_path(folder);
+        if !disk.exists(&path)? {
+            return Err(HomeError::NoHome { path: folder.to_path_buf() });
+        }
+        let keyring = Keyring::read(disk.as_ref(), &path, keys.as_ref())?;
+        let state = decoded(&keyring, &path)?;
+        let journal = Journal::open(disk.as_ref(), &folder.join("journal"))?;
+        let store = Some(Store::open(disk.as_mut(), &folder.join("vault.redb"))?);
+        let Opened { artifact: base, anchor, dtype } =
+            open_base(disk.as_ref(), folder, &keyring, &state)?;
+        let (folder, memory, attends) = (folder.to_path_buf(), None, true);
+        Ok(Self {
+            disk,
+            folder,
+            keys,
+            keyring,
+            state,
+            store,
+            base,
+            anchor,
+            dtype,
+            journal,
+            memory,
+            attends,
+        })
     }
 
     /// The keys.
@@ -350,6 +436,14 @@ impl Home {
     }
 }
 
+fn decoded(keyring: &Keyring, path: &Path) -> Result<State, HomeError> {
+    State::decode(keyring.state()).ok_or_else(|| HomeError::Damaged {
+        path: path.to_path_buf(),
+        offset: 20,
+        what: "its state is of another version of the program".into(),
+    })
+}
+
 /// Whether a package can be a base.
 fn fit(file: &ModelFile, path: &Path) -> Result<(), HomeError> {
     let unfit = |rule: &str| HomeError::Unfit { path: path.to_path_buf(), rule: rule.into() };
@@ -358,9 +452,8 @@ fn fit(file: &ModelFile, path: &Path) -> Result<(), HomeError> {
             "the base does not say whose data is in it: make it with `--provenance population` if nobody of this device is in it, else with `--provenance enrolled`",
         ));
     }
-    let anchor = file
-        .anchor()
-        .map_err(|source| HomeError::Base { path: path.to_path_buf(), source })?;
+    let anchor =
+        file.anchor().map_err(|source| HomeError::Base { path: path.to_path_buf(), source })?;
     let has = |part| anchor.as_ref().is_some_and(|set| set.parts.contains(&part));
     if !has(AnchorPart::Train) || !has(AnchorPart::Calibrate) {
         return Err(unfit(
@@ -404,7 +497,10 @@ fn open_base(
         return Err(HomeError::Damaged {
             path,
             offset: 0,
-            what: format!("it is model {}, another than was installed; put back the one that was", artifact.id.short()),
+            what: format!(
+                "it is model {}, another than was installed; put back the one that was",
+                artifact.id.short()
+            ),
         });
     }
     Ok(opened)

@@ -164,7 +164,7 @@ impl Home {
         let legs = decision.work.iter().flat_map(|work| work.legs.iter());
         let upto = legs.map(|leg| leg.upto).max().unwrap_or(0);
         let leaving = job.people();
-        let (root, samples) = self.store.root(|number, header: &Header| {
+        let (root, samples) = self.store()?.root(|number, header: &Header| {
             number < upto && !header.held && !header.concerns(&leaving)
         })?;
         let (_, gone) = job.shredded.unwrap_or_default();
@@ -205,7 +205,7 @@ impl Home {
             let recipe = leg.recipe()?;
             let leaving = job.people();
             let samples = anchor as u64
-                + self.store.counted(|number, header| {
+                + self.store()?.counted(|number, header| {
                     number < leg.upto && !header.held && !header.concerns(&leaving)
                 })?;
             epochs += recipe.epochs as u64;
@@ -214,8 +214,12 @@ impl Home {
             told = settings(&recipe)?;
         }
         let word = match self.state.base.provenance {
-            Provenance::Population => "the operator declares the base `population`: nobody of this device is in it",
-            Provenance::Enrolled => "the operator declares the base `enrolled`: what it was made from is not on this device",
+            Provenance::Population => {
+                "the operator declares the base `population`: nobody of this device is in it"
+            }
+            Provenance::Enrolled => {
+                "the operator declares the base `enrolled`: what it was made from is not on this device"
+            }
             Provenance::Undeclared => "nobody declares whose data the base was made from",
         };
         Ok(Method {
@@ -281,7 +285,8 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
         accuracies.extend(of.as_ref().and_then(|of| accuracy(on, of)));
     }
     let probes = [(Probe::Mia, &gated.memory), (Probe::Ua, &gated.errors)];
-    let probes = probes.into_iter().filter_map(|(probe, of)| of.as_ref().map(|of| probed(probe, of)));
+    let probes =
+        probes.into_iter().filter_map(|(probe, of)| of.as_ref().map(|of| probed(probe, of)));
     let probes: Vec<Probed> = probes.collect();
     if accuracies.is_empty() && probes.is_empty() {
         return nothing();
@@ -332,13 +337,19 @@ fn destroyed(decision: &Decision, state: &State, generation: u64) -> Vec<Destroy
     let one = |what: &str, how: &str| Destroyed { what: what.into(), how: how.into() };
     let mut all = vec![
         one("the subject's key", &how),
-        one("the subject's samples, holdouts, labels, groups and name", "removed from the index; sealed under the key that is gone"),
+        one(
+            "the subject's samples, holdouts, labels, groups and name",
+            "removed from the index; sealed under the key that is gone",
+        ),
     ];
     if !decision.holding.is_empty() || decision.base_holds {
         all.push(one("models that knew the subject, batch-norm statistics included", &how));
     }
     if decision.choice != Choice::NeverLearnt {
-        all.push(one("checkpoints and momentum of the repair", "removed; sealed under a key that is gone or of the model that serves"));
+        all.push(one(
+            "checkpoints and momentum of the repair",
+            "removed; sealed under a key that is gone or of the model that serves",
+        ));
     }
     if state.base.dead {
         all.push(one("the base", &how));

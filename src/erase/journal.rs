@@ -157,7 +157,9 @@ impl Journal {
         let damaged = |offset: usize, what: &str| HomeError::Damaged {
             path: path.clone(),
             offset: offset as u64,
-            what: format!("{what}; put back the newest copy: without it nobody knows who asked to be erased, and nothing that was learnt here is served"),
+            what: format!(
+                "{what}; put back the newest copy: without it nobody knows who asked to be erased, and nothing that was learnt here is served"
+            ),
         };
         if bytes.len() as u64 > MAX_FILE {
             return Err(damaged(0, "it is longer than any journal"));
@@ -363,9 +365,5 @@ impl Job {
 }
 
 fn sum(a: Count, b: Count) -> Count {
-    Count {
-        samples: a.samples + b.samples,
-        held: a.held + b.held,
-        bytes: a.bytes + b.bytes,
-    }
+    Count { samples: a.samples + b.samples, held: a.held + b.held, bytes: a.bytes + b.bytes }
 }

@@ -19,7 +19,9 @@ use crate::format::{AnchorPart, ClassesAndFeatures, Dtype, Facts, ModelFile, Pro
 use crate::model::Network;
 use crate::model::file::{self, Artifact};
 use crate::sparse::Isa;
-use crate::train::{Compute, Control, EpochReport, L1Form, Progress, State, TrainError, Watch, run};
+use crate::train::{
+    Compute, Control, EpochReport, L1Form, Progress, State, TrainError, Watch, run,
+};
 use crate::vault::{Handle, Header, Key};
 
 /// What came of it.
@@ -69,11 +71,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a run failed or a file could not be
     /// written. Whatever was whole stays for the next attempt.
-    pub fn execute(
-        &mut self,
-        work: &Work,
-        onlooker: &mut dyn Onlooker,
-    ) -> Result<Done, HomeError> {
+    pub fn execute(&mut self, work: &Work, onlooker: &mut dyn Onlooker) -> Result<Done, HomeError> {
         let watch = Stopwatch::start();
         let key = self.slot_key(&work.slot)?;
         let compute = Compute::named(&work.plan);
@@ -89,7 +87,8 @@ impl Home {
         let mut resumed = checkpoint;
         let (mut steps, mut bytes) = (Vec::new(), Vec::new());
         for (index, leg) in work.legs.iter().enumerate() {
-            let people = self.store.learners(leg.upto, &leaving)?;
+            self.open_store()?;
+            let people = self.store()?.learners(leg.upto, &leaving)?;
             steps.push(Step { leg: leg.clone(), people });
             if index < first {
                 continue;
@@ -111,6 +110,21 @@ impl Home {
         Ok(Done { id, bytes: len, steps, seconds: watch.seconds() })
     }
 
+    /// What a worker came to, which filled the slot in `seconds`.
+    ///
+    /// # Errors
+    /// If the slot is not there.
+    pub fn done_by_worker(&self, work: &Work, seconds: f64) -> Result<Done, HomeError> {
+        let model = self.model(Some(&work.slot))?;
+        let leaving = self.leaving();
+        let mut steps = Vec::new();
+        for leg in &work.legs {
+            let people = self.store()?.learners(leg.upto, &leaving)?;
+            steps.push(Step { leg: leg.clone(), people });
+        }
+        Ok(Done { id: model.id.0, bytes: model.bytes, steps, seconds })
+    }
+
     /// Whose samples take no part any more, although they may still be here.
     pub(super) fn leaving(&self) -> Vec<Handle> {
         self.job().filter(|job| job.stopped.is_some()).map_or_else(Vec::new, |job| job.people())
@@ -128,7 +142,13 @@ impl Home {
     /// Where a leg begins: the model before, with an output for each class that is new in it.
     fn start_of(&self, at: &Artifact, leg: &Leg) -> Result<(State, Vec<String>), HomeError> {
         let mut classes = at.meaning.classes.clone();
-        classes.extend(new_labels(&self.store, &self.keyring, &classes, leg.upto, &self.leaving())?);
+        classes.extend(new_labels(
+            self.store()?,
+            &self.keyring,
+            &classes,
+            leg.upto,
+            &self.leaving(),
+        )?);
         let network = self.grown(&at.network, classes.len())?;
         Ok((State::new(network), classes))
     }
@@ -147,7 +167,7 @@ impl Home {
         let picked = |number: u64, header: &Header| {
             number < upto && !header.held && !header.concerns(&leaving)
         };
-        gather(&self.store, &self.keyring, frame, anchor.as_ref(), |_| true, picked)
+        gather(self.store()?, &self.keyring, frame, anchor.as_ref(), |_| true, picked)
     }
 
     fn run_leg(
@@ -160,6 +180,10 @@ impl Home {
     ) -> Result<Network, HomeError> {
         let recipe = leg.recipe()?;
         let set = self.set_of(leg, classes)?;
+        if self.attends {
+            // Closed before the long part: whoever kills a worker finds the index in order.
+            self.close_store()?;
+        }
         if set.is_empty() {
             return Err(HomeError::NothingToLearn);
         }
@@ -169,13 +193,7 @@ impl Home {
         };
         let path = self.work_path(&way.work.slot);
         let meaning = self.meaning(classes);
-        let mut watch = Keeper {
-            disk: self.disk.as_mut(),
-            path: &path,
-            meaning,
-            way,
-            onlooker,
-        };
+        let mut watch = Keeper { disk: self.disk.as_mut(), path: &path, meaning, way, onlooker };
         run(&mut state, &set, &recipe, base.as_deref(), way.compute, &mut watch)?;
         if state.epoch < recipe.epochs {
             return Err(HomeError::Interrupted);
@@ -262,13 +280,8 @@ impl Watch for Keeper<'_> {
 
     fn epoch(&mut self, state: &State, _: &EpochReport) -> Result<Control, TrainError> {
         let facts = Facts::new(Provenance::Enrolled).with("command", "adapt");
-        let kept = file::encode(
-            &state.network,
-            &self.meaning,
-            &facts,
-            Dtype::F32,
-            Some(&state.momentum),
-        );
+        let kept =
+            file::encode(&state.network, &self.meaning, &facts, Dtype::F32, Some(&state.momentum));
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| TrainError::Watch(error);
         let model = Zeroizing::new(kept.map_err(|error| failed(Box::new(error)))?);
         let words = [self.way.index as u32, state.epoch as u32];

@@ -12,7 +12,7 @@ use super::gate::Limits;
 use super::home::Home;
 use super::journal::{Choice, Decision, Event, Job, Verdict};
 use super::learn::{Done, Onlooker};
-use super::receipt::Policy;
+use super::receipt::{Hex, Policy};
 use super::slot;
 use super::state::State;
 use crate::base::clock;
@@ -23,6 +23,8 @@ use crate::vault::{Count, Key};
 /// What came of an erasure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Erased {
+    /// The requests.
+    pub requests: Vec<String>,
     /// The number of the receipt.
     pub receipt: u64,
     /// The guarantee.
@@ -93,6 +95,17 @@ impl Home {
         }
     }
 
+    /// Begins with what was only noted: what knows them stops.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn stop_noted(&mut self) -> Result<(), HomeError> {
+        match self.job() {
+            Some(job) if job.stopped.is_none() => self.note(Event::Stopped(clock::now())),
+            _ => Ok(()),
+        }
+    }
+
     /// Carries every open request through to its receipt; `None` if none is open.
     ///
     /// # Errors
@@ -104,14 +117,30 @@ impl Home {
         onlooker: &mut dyn Onlooker,
     ) -> Result<Option<Erased>, HomeError> {
         while let Some(job) = self.job() {
-            match job.next() {
-                Next::Stop => self.note(Event::Stopped(clock::now()))?,
-                Next::Decide => self.decide(&job)?,
-                Next::Shred => self.shred(&job)?,
-                Next::Unlearn => self.unlearn(&job, onlooker)?,
-                Next::Gate => self.gate(&job, limits)?,
-                Next::Commit => return self.commit(&job).map(Some),
+            if let Some(erased) = self.step(&job, limits, onlooker)? {
+                return Ok(Some(erased));
             }
+        }
+        Ok(None)
+    }
+
+    /// Does the next thing that `job`, the open one, needs.
+    ///
+    /// # Errors
+    /// As [`Home::carry_out`].
+    pub fn step(
+        &mut self,
+        job: &Job,
+        limits: Limits,
+        onlooker: &mut dyn Onlooker,
+    ) -> Result<Option<Erased>, HomeError> {
+        match job.next() {
+            Next::Stop => self.note(Event::Stopped(clock::now()))?,
+            Next::Decide => self.decide(job)?,
+            Next::Shred => self.shred(job)?,
+            Next::Unlearn => self.unlearn(job, onlooker)?,
+            Next::Gate => self.gate(job, limits)?,
+            Next::Commit => return self.commit(job).map(Some),
         }
         Ok(None)
     }
@@ -121,7 +150,7 @@ impl Home {
     }
 
     /// Decides how, and makes the key of what will be written.
-    pub fn decide(&mut self, job: &Job) -> Result<(), HomeError> {
+    fn decide(&mut self, job: &Job) -> Result<(), HomeError> {
         let people = job.people();
         let plan = self.plan_of(job, clock::now())?;
         let way = plan.taken().cloned();
@@ -155,7 +184,7 @@ impl Home {
             base_holds: job.in_base(),
             ancestor: self.state.clean_ancestor(&people).map(|model| model.slot.clone()),
             parent: self.state.live_model().map_or(self.state.base.id, |model| model.id),
-            doomed: self.store.owned(&people)?,
+            doomed: self.store()?.owned(&people)?,
             seconds: way.as_ref().map_or(0.0, |way| way.seconds),
             bytes: way.as_ref().map_or(0, |way| way.bytes),
             work,
@@ -166,7 +195,7 @@ impl Home {
 
     /// Destroys samples and keys: the people's, and those of the models that know them, but for one that
     /// the repair begins with or that serves until then.
-    pub fn shred(&mut self, job: &Job) -> Result<(), HomeError> {
+    fn shred(&mut self, job: &Job) -> Result<(), HomeError> {
         let decision = decision(job)?;
         let mut keyring = self.keyring.clone();
         let mut state = self.state.clone();
@@ -182,7 +211,7 @@ impl Home {
             }
         }
         self.keep(keyring, state, true)?;
-        self.store.purge(&self.keyring)?;
+        self.store()?.purge(&self.keyring)?;
         self.sweep()?;
         // Counted before: this may be the second time.
         self.note(Event::Shredded(clock::now(), decision.doomed))
@@ -221,10 +250,18 @@ impl Home {
                 self.note(Event::Failed(now, "no time is left to learn".into()))
             }
             Err(HomeError::Train(crate::train::TrainError::Diverged { tensor, .. })) => {
-                self.note(Event::Failed(now, format!("the run diverged at `{tensor}`")))
+                self.note_failed(format!("the run diverged at `{tensor}`"))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes that the repair failed: another way is decided next.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn note_failed(&mut self, why: String) -> Result<(), HomeError> {
+        self.note(Event::Failed(clock::now(), why))
     }
 
     fn gate(&mut self, job: &Job, limits: Limits) -> Result<(), HomeError> {
@@ -241,7 +278,10 @@ impl Home {
         if gated.passed {
             return self.note(Event::Gated(now, Verdict { told, passed: true }));
         }
-        self.note(Event::Failed(now, format!("{} did not pass the gate: {told}", decision.choice.name())))
+        self.note(Event::Failed(
+            now,
+            format!("{} did not pass the gate: {told}", decision.choice.name()),
+        ))
     }
 
     /// Lets the candidate serve, gives the receipt, and ends the job.
@@ -253,9 +293,10 @@ impl Home {
         let noted = state.pending.is_none() && self.receipt_of(job)?.is_some();
         if !noted {
             self.settle(job, &decision, &mut state, &mut keyring)?;
-            let child = match &state.live {
-                Some(slot) => self.model(Some(slot))?,
-                None => self.base.clone(),
+            let child = match (&decision.work, &state.live) {
+                (Some(work), _) => self.model(Some(&work.slot))?,
+                (None, Some(slot)) => self.model(Some(slot))?,
+                (None, None) => self.base.clone(),
             };
             let signed = self.write_receipt(job, &decision, &state, &child)?;
             (state.receipts, state.last_receipt) = (state.receipts + 1, signed);
@@ -263,6 +304,7 @@ impl Home {
         }
         self.reopen_base()?;
         self.sweep()?;
+        self.compact()?;
         let (_, count) = job.shredded.unwrap_or_default();
         let erased = self.told(job, &decision, count)?;
         self.journal.close(self.disk.as_mut())?;
@@ -321,7 +363,9 @@ impl Home {
             None if self.state.base.dead => None,
             None => Some(self.base.id.to_string()),
         };
+        let requests = job.requests.iter().map(|open| Hex(open.request.id).to_string()).collect();
         Ok(Erased {
+            requests,
             receipt: self.state.receipts,
             guarantee: self.guarantee(decision).to_string(),
             choice: decision.choice,
@@ -338,7 +382,11 @@ impl Home {
         let leaving = self.leaving();
         for leg in &work.legs {
             let new = super::gather::new_labels(
-                &self.store, &self.keyring, &classes, leg.upto, &leaving,
+                self.store()?,
+                &self.keyring,
+                &classes,
+                leg.upto,
+                &leaving,
             )?;
             classes.extend(new);
         }

@@ -5,6 +5,7 @@
 
 mod adapt;
 mod anchor;
+mod closure;
 mod error;
 mod gate;
 mod gather;
@@ -21,6 +22,7 @@ mod slot;
 mod state;
 
 pub use adapt::{Adapted, default_recipe};
+pub use closure::{Collected, Derived};
 pub use error::HomeError;
 pub use gate::{Gated, Limits};
 pub use home::{Home, Setup, file_keys, lock_path};

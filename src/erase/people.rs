@@ -38,7 +38,7 @@ impl Home {
     /// # Errors
     /// If the vault cannot be read.
     pub fn people(&self) -> Result<Vec<(Handle, Person)>, HomeError> {
-        let mut people = self.store.people(&self.keyring)?;
+        let mut people = self.store()?.people(&self.keyring)?;
         people.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         Ok(people)
     }
@@ -76,7 +76,9 @@ impl Home {
             let found = sample.values.len();
             if found != expected {
                 let shape = self.base.network.description.input_shape();
-                let rule = format!("it has {found} values, the base takes {expected} ({shape:?}: channels, height, width)");
+                let rule = format!(
+                    "it has {found} values, the base takes {expected} ({shape:?}: channels, height, width)"
+                );
                 return Err(HomeError::Sample { index, rule });
             }
             if sample.subjects.is_empty() {
@@ -90,8 +92,9 @@ impl Home {
         let mut taken = Taken { enrolled: self.enrol(samples, &mut known)?, ..Taken::default() };
         let rules = (self.state.seed, self.state.holdout);
         for (piece, samples) in samples.chunks(BATCH).enumerate() {
-            let new: Vec<NewSample> = samples.iter().map(|sample| handled(sample, &known)).collect();
-            let added = self.store.add(&self.keyring, rules, self.state.quota, &new);
+            let new: Vec<NewSample> =
+                samples.iter().map(|sample| handled(sample, &known)).collect();
+            let added = self.store()?.add(&self.keyring, rules, self.state.quota, &new);
             let added = added.map_err(|error| match error {
                 crate::vault::VaultError::Sample { index, rule } => {
                     HomeError::Sample { index: piece * BATCH + index, rule }
@@ -123,7 +126,7 @@ impl Home {
         }
         if !new.is_empty() {
             self.keep(keyring, self.state.clone(), false)?;
-            self.store.enrol(&self.keyring, &new)?;
+            self.store()?.enrol(&self.keyring, &new)?;
         }
         Ok(new.len() as u64)
     }
@@ -141,9 +144,9 @@ impl Home {
         let names: std::collections::BTreeMap<Handle, String> =
             self.people()?.into_iter().map(|(handle, person)| (handle, person.name)).collect();
         let mut count = 0;
-        let numbers = self.store.numbers_of(handle)?;
+        let numbers = self.store()?.numbers_of(handle)?;
         let wanted = |number: u64, _: &crate::vault::Header| numbers.binary_search(&number).is_ok();
-        self.store.each(&self.keyring, wanted, |sample| {
+        self.store()?.each(&self.keyring, wanted, |sample| {
             let of = |person| names.get(person).cloned().unwrap_or_default();
             take(&sample, &sample.people.iter().map(of).collect::<Vec<_>>());
             count += 1;

@@ -101,7 +101,7 @@ impl Home {
         let taken = wanted.filter(possible).or_else(|| ways.iter().find(possible));
         let choice = taken.map_or(Choice::Reset, |way| way.choice);
         Ok(Plan {
-            samples: self.store.owned(people)?.samples,
+            samples: self.store()?.owned(people)?.samples,
             models: holding.iter().map(|model| model.id_text()).collect(),
             base_holds: in_base,
             ancestor: ancestor.map_or_else(|| self.base.id.to_string(), Model::id_text),
@@ -144,19 +144,23 @@ impl Home {
     ) -> Result<Way, HomeError> {
         let choice = Choice::ExactReplay;
         if in_base {
-            return Ok(still(choice, Some("the base itself knows them, and what it was made from is not here")));
+            return Ok(still(
+                choice,
+                Some("the base itself knows them, and what it was made from is not here"),
+            ));
         }
         let done = ancestor.map_or(0, |model| model.steps.len());
         let steps = live.map_or(&[][..], |model| &model.steps[done.min(model.steps.len())..]);
         let mut legs = Vec::new();
         for step in steps.iter().filter(|step| !step.leg.repair) {
             // Without them there would have been no such adaptation.
-            if !self.store.learners(step.leg.upto, people)?.is_empty() {
+            if !self.store()?.learners(step.leg.upto, people)?.is_empty() {
                 legs.push(step.leg.clone());
             }
         }
         if legs.is_empty() {
-            let why = "nobody else taught what is to be replayed: the clean ancestor is what is left";
+            let why =
+                "nobody else taught what is to be replayed: the clean ancestor is what is left";
             return Ok(still(choice, Some(why)));
         }
         self.way(choice, ancestor.map(|model| model.slot.clone()), legs, people, false)
@@ -171,7 +175,7 @@ impl Home {
         let live = self.model(self.state.live.as_deref())?;
         let upto = self.state.learnt_upto();
         let base = &self.base.meaning.classes;
-        let new = new_labels(&self.store, &self.keyring, base, upto, people)?;
+        let new = new_labels(self.store()?, &self.keyring, base, upto, people)?;
         let known = |class: &String| base.contains(class) || new.contains(class);
         if let Some(class) = live.meaning.classes.iter().find(|class| !known(class)) {
             let why = format!("class `{class}` was taught by nobody else and must disappear");
@@ -227,7 +231,7 @@ impl Home {
                 set.parts.iter().filter(|p| **p == crate::format::AnchorPart::Train).count()
             });
             let samples = anchor as u64
-                + self.store.counted(|number, header| {
+                + self.store()?.counted(|number, header| {
                     number < leg.upto && !header.held && !header.concerns(people)
                 })?;
             let batch = recipe.batch.min(samples as usize).max(1);

@@ -49,7 +49,8 @@ pub fn write(disk: &mut dyn Disk, path: &Path, key: &Key, bytes: &[u8]) -> Resul
 /// If it cannot be read, or does not open under `key`.
 pub fn read(disk: &dyn Disk, path: &Path, key: &Key) -> Result<Zeroizing<Vec<u8>>, HomeError> {
     let bytes = disk.read(path)?;
-    let opened = bytes.strip_prefix(MAGIC).and_then(|sealed| key.open(CONTEXT, about(path), sealed));
+    let opened =
+        bytes.strip_prefix(MAGIC).and_then(|sealed| key.open(CONTEXT, about(path), sealed));
     opened.ok_or_else(|| HomeError::Damaged {
         path: path.to_path_buf(),
         offset: 0,

@@ -14,7 +14,8 @@ use super::network::Network;
 use super::parameters::ParamKind;
 use crate::base::hash::Digest;
 use crate::format::{
-    AnchorSet, ClassesAndFeatures, Draft, Dtype, Facts, FormatError, ModelFile, Role, Stored, TensorIn,
+    AnchorSet, ClassesAndFeatures, Draft, Dtype, Facts, FormatError, ModelFile, Role, Stored,
+    TensorIn,
 };
 use crate::sparse::{Mask, MaskError};
 

@@ -79,7 +79,9 @@ pub enum VaultError {
         rule: String,
     },
     /// There is no room left for more samples.
-    #[error("the quota of {what} is {most}, and {wanted} were wanted: erase somebody, or raise the quota")]
+    #[error(
+        "the quota of {what} is {most}, and {wanted} were wanted: erase somebody, or raise the quota"
+    )]
     Quota {
         /// What is counted.
         what: &'static str,

@@ -86,7 +86,8 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open`].
     pub fn read(disk: &dyn Disk, path: &Path, store: &dyn KeyStore) -> Result<Self, VaultError> {
-        let damaged = |what: &str| VaultError::Damaged { path: path.to_path_buf(), what: what.into() };
+        let damaged =
+            |what: &str| VaultError::Damaged { path: path.to_path_buf(), what: what.into() };
         let bytes = disk.read(path)?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(damaged("it is longer than any keyring"));
@@ -101,7 +102,9 @@ impl Keyring {
         }
         let version = reader.u32().map_err(short)?;
         if version != VERSION {
-            return Err(damaged(&format!("it is of version {version}, this program reads {VERSION}")));
+            return Err(damaged(&format!(
+                "it is of version {version}, this program reads {VERSION}"
+            )));
         }
         let generation = reader.u64().map_err(short)?;
         let known = store.generations(disk)?;

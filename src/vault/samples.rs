@@ -99,7 +99,8 @@ impl NewSample {
     pub(super) fn fault(&self) -> Option<String> {
         let word = |what, word: &str, least| {
             let fits = (least..=MAX_WORD).contains(&word.len());
-            (!fits).then(|| format!("{what} has {} bytes, expected {least} to {MAX_WORD}", word.len()))
+            (!fits)
+                .then(|| format!("{what} has {} bytes, expected {least} to {MAX_WORD}", word.len()))
         };
         if self.people.is_empty() || self.people.len() > MAX_OWNERS {
             let found = self.people.len();
@@ -175,7 +176,8 @@ impl Header {
             let epoch = reader.u64()?;
             let held = reader.u8()? != 0;
             let count = usize::from(reader.u8()?);
-            let people = (0..count).map(|_| reader.array().map(Handle)).collect::<Result<_, _>>()?;
+            let people =
+                (0..count).map(|_| reader.array().map(Handle)).collect::<Result<_, _>>()?;
             Ok(Self { epoch, held, people })
         };
         let header = read().ok()?;
@@ -184,7 +186,12 @@ impl Header {
     }
 
     /// Seals `text` behind this header, for the sample of this number.
-    pub(super) fn seal(&self, key: &Key, number: u64, text: &[u8]) -> Result<Vec<u8>, EntropyError> {
+    pub(super) fn seal(
+        &self,
+        key: &Key,
+        number: u64,
+        text: &[u8],
+    ) -> Result<Vec<u8>, EntropyError> {
         let mut record = self.encode();
         let about = [&record[..], &number.to_le_bytes()].concat();
         record.extend(key.seal(CONTEXT, &about, text)?);
@@ -206,7 +213,9 @@ impl Header {
         let values = match kind {
             0 => Values::Bytes(rest.to_vec()),
             1 if rest.len().is_multiple_of(4) => Values::Floats(
-                rest.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+                rest.chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
             ),
             _ => return None,
         };

@@ -12,7 +12,8 @@
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -463,6 +464,14 @@ impl Store {
         })
     }
 
+    /// Closes it, orderly.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn close(self) -> Result<(), VaultError> {
+        self.database.close().map_err(|error| VaultError::from_redb("close", &self.path, error))
+    }
+
     /// Gives freed pages back to the disk.
     ///
     /// # Errors
@@ -636,7 +645,8 @@ impl<'a> Adding<'a> {
         let before = self.read_mark(counter)?.unwrap_or(0);
         let start = Stream::new(self.seed, &format!("vault/holdout/{label}")).unit();
         let upto = |count: u64| (count as f64 * self.share + start).floor();
-        self.store.step("count a group", || Ok(self.marks.insert(counter, before + 1).map(drop)?))?;
+        self.store
+            .step("count a group", || Ok(self.marks.insert(counter, before + 1).map(drop)?))?;
         Ok(upto(before + 1) > upto(before))
     }
 
@@ -671,8 +681,9 @@ impl<'a> Adding<'a> {
     fn finish(mut self, quota: Quota) -> Result<Added, VaultError> {
         for (handle, person) in &self.known {
             let sealed = seal_person(self.keyring, *handle, person)?;
-            self.store
-                .step("note a person", || Ok(self.people.insert(handle.0, &sealed[..]).map(drop)?))?;
+            self.store.step("note a person", || {
+                Ok(self.people.insert(handle.0, &sealed[..]).map(drop)?)
+            })?;
         }
         let adds = [
             ("samples", self.added.samples, quota.samples),
@@ -680,7 +691,8 @@ impl<'a> Adding<'a> {
             ("bytes", self.bytes, quota.bytes),
         ];
         for (what, more, most) in adds {
-            let now = self.store.step("read", || Ok(self.facts.get(what)?.map_or(0, |f| f.value())))?;
+            let now =
+                self.store.step("read", || Ok(self.facts.get(what)?.map_or(0, |f| f.value())))?;
             let wanted = now.saturating_add(more);
             if wanted > most && more > 0 {
                 return Err(VaultError::Quota { what, most, wanted });

@@ -40,7 +40,13 @@ outputs = "classes"
 "#;
 
 fn population() -> Population {
-    Population { subjects: 6, household: 3, train_samples: 6, test_samples: 2, ..Population::default() }
+    Population {
+        subjects: 6,
+        household: 3,
+        train_samples: 6,
+        test_samples: 2,
+        ..Population::default()
+    }
 }
 
 /// A base that nobody of the household is in, with an anchor set.
@@ -55,7 +61,8 @@ pub fn base_of(provenance: Provenance) -> Vec<u8> {
     let description = Arc::new(Description::parse(TINY, "tiny", 10).unwrap());
     let mut state = State::new(Network::new(description, 1));
     let recipe = Recipe { epochs: 15, batch: 32, rate: 0.05, ..Recipe::default() };
-    run(&mut state, &data.train, &recipe, None, Isa::named("portable").unwrap(), &mut Quiet).unwrap();
+    run(&mut state, &data.train, &recipe, None, Isa::named("portable").unwrap(), &mut Quiet)
+        .unwrap();
     let facts = Facts::new(provenance).with("command", "train");
     let meaning = ClassesAndFeatures::plain(data.train.classes.clone());
     let anchor = anchor(&data.train, 60, &data.test, 40);
@@ -78,7 +85,9 @@ fn anchor(train: &Dataset, trains: usize, test: &Dataset, calibrates: usize) -> 
 /// What the household gives: `h1`, `h2`, `h3`, sixty samples each.
 pub fn household() -> Vec<Given> {
     let data = population().household().train;
-    let Stored::Bytes(bytes) = &data.values else { unreachable!("the made population is of bytes") };
+    let Stored::Bytes(bytes) = &data.values else {
+        unreachable!("the made population is of bytes")
+    };
     let len = data.sample_len();
     let given = |i: usize| Given {
         subjects: vec![data.subject_names[data.subjects[i] as usize].clone()],

@@ -1,0 +1,110 @@
+//! `unlearn erase`: a person goes.
+
+use std::path::PathBuf;
+
+use super::super::fault::Fault;
+use super::super::setting::{Common, Out};
+use super::call::{Call, Erasure};
+use super::{Where, tell};
+use crate::base::units::Bytes;
+use crate::erase::Choice;
+use crate::erase::receipt::Policy;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PolicyArg {
+    /// Samples and keys go before anything is learnt
+    ShredFirst,
+    /// The repair is measured on their samples before these go
+    AuditFirst,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum MethodArg {
+    /// The same adaptations again, without them
+    ExactReplay,
+    /// Fine-tuning over what is retained, pulled back to the base
+    L1Sparse,
+    /// Back to the newest model that never knew them
+    Reset,
+}
+
+/// Erase people: samples, keys, and their influence on the weights.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn erase --home home --subject anna --deadline 600\n\nWhat knows them answers no more from the first moment on; the newest model that never knew them does.\nCut short at any instant, it goes on with `unlearn resume`. Each subject gets a ticket: keep it, nobody\nelse can show later whom the receipt is about."
+)]
+pub(in super::super) struct Args {
+    #[command(flatten)]
+    place: Where,
+    /// Whom to erase; several with commas, in one repair
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', required = true)]
+    subject: Vec<String>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = PolicyArg::ShredFirst)]
+    policy: PolicyArg,
+    /// How, where the planner is not to choose the strongest guarantee that fits
+    #[arg(long, value_enum)]
+    method: Option<MethodArg>,
+    /// Seconds from now by which it must be done, if need be by a reset
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<u64>,
+    /// Say what it would take, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Only note it: `unlearn cancel` takes it back, `unlearn resume` carries it out
+    #[arg(long, conflicts_with = "dry_run")]
+    later: bool,
+    /// Let the model that knows them answer until it is repaired; the receipt says so
+    #[arg(long)]
+    serve_until_repaired: bool,
+    /// The base is `enrolled`, but does not know them
+    #[arg(long)]
+    not_in_base: bool,
+    /// What opens the subject's commitment in the receipt, 64 hexadecimal digits [default: drawn]
+    #[arg(long, value_name = "HEX")]
+    nonce: Option<String>,
+    /// Percentage points of accuracy that may be lost on what is retained
+    #[arg(long, value_name = "POINTS")]
+    max_drop: Option<f64>,
+    /// Bytes of memory that the repair may take
+    #[arg(long, value_name = "LIMIT", value_parser = Bytes::parse)]
+    memory: Option<Bytes>,
+    /// Write the tickets to this file too, which is not there yet
+    #[arg(long, value_name = "FILE")]
+    ticket: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    if let Some(path) = &args.ticket {
+        super::super::setting::check_output(path)?;
+    }
+    let how = Erasure {
+        subjects: args.subject.clone(),
+        policy: match args.policy {
+            PolicyArg::ShredFirst => Policy::ShredFirst,
+            PolicyArg::AuditFirst => Policy::AuditFirst,
+        },
+        method: args.method.map(|method| match method {
+            MethodArg::ExactReplay => Choice::ExactReplay,
+            MethodArg::L1Sparse => Choice::L1Sparse,
+            MethodArg::Reset => Choice::Reset,
+        }),
+        deadline: args.deadline,
+        serve_until_repaired: args.serve_until_repaired,
+        not_in_base: args.not_in_base,
+        dry_run: args.dry_run,
+        later: args.later,
+        nonce: args.nonce.clone(),
+        memory: args.memory.map(|bytes| bytes.0),
+        max_drop: args.max_drop,
+    };
+    let value = super::ask(&args.place.home, Call::Erase(how), out)?;
+    if let Some(path) = &args.ticket {
+        let text = serde_json::to_vec_pretty(&value["tickets"]).unwrap_or_default();
+        crate::base::disk::replace(&mut crate::base::disk::FileDisk, path, &text)?;
+    }
+    let text = if args.dry_run { tell::plan(&value) } else { tell::erased(&value) };
+    out.result(&text, &value)
+}

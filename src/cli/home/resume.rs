@@ -1,0 +1,23 @@
+//! `unlearn resume`: what was begun is finished.
+
+use super::super::fault::Fault;
+use super::super::setting::{Common, Out};
+use super::call::Call;
+use super::{Where, tell};
+
+/// Finish what was begun: an adaptation that was cut short, erasures that were noted or cut short.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn resume --home home\n\nEvery command that changes a home does this first, and `unlearn serve` when it starts."
+)]
+pub(in super::super) struct Args {
+    #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let value = super::ask(&args.place.home, Call::Resume, out)?;
+    out.result(&tell::resumed(&value), &value)
+}

@@ -1,0 +1,32 @@
+//! `unlearn worker`: the process that learns, and ends. `unlearn serve` starts it.
+
+use super::super::fault::Fault;
+use super::super::setting::{Common, Out};
+use super::Where;
+use crate::base::disk::FileDisk;
+use crate::erase::{Home, HomeError, file_keys};
+use crate::train::{Control, Progress};
+
+/// Do the work that a home has ordered, for the process that has the home.
+#[derive(clap::Args, Debug)]
+pub(in super::super) struct Args {
+    #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(in super::super) fn run(args: &Args, _: &Out) -> Result<(), Fault> {
+    super::guard()?;
+    let folder = &args.place.home;
+    let mut home = Home::attend(Box::new(FileDisk), folder, file_keys(folder))?;
+    let Some(work) = home.state().pending.clone() else {
+        return Err(HomeError::NothingToLearn.into());
+    };
+    let mut onlooker = |_: usize, _: usize, _: Progress| match super::super::watch::stopped() {
+        true => Control::Stop,
+        false => Control::Continue,
+    };
+    home.execute(&work, &mut onlooker)?;
+    Ok(())
+}
