@@ -23,9 +23,9 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
     let step = json(home.path(), step);
     same_keys(
         &step,
-        "command model device threads batch micro_batch recompute sparsity_percent sparsity_of \
-         allocation method plan instruction_set warm_up repetitions step_seconds step_seconds_min \
-         step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes",
+        "command model device threads batch micro_batch recompute train sparsity_percent \
+         sparsity_of allocation method plan instruction_set warm_up repetitions step_seconds \
+         step_seconds_min step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes",
     );
     same_keys(&step["memory"], "activations indices weights gradient momentum undo samples");
     let latency = json(home.path(), "bench latency --model base.esm --repetitions 3");

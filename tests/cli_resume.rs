@@ -141,6 +141,7 @@ fn resuming_another_run_or_none_is_refused() {
     let others = [
         (TRAIN.replace("--epochs 4", "--epochs 5"), "with recipe"),
         (format!("{TRAIN} --seed 2"), "with recipe"),
+        (format!("{TRAIN} --train head"), "with recipe"),
         (TRAIN.replace("data made", "data made:2"), "with data"),
         (format!("{TRAIN} --without subject=p01"), "made with --without"),
         (TRAIN.replace("model cnn16", "model mlp.toml"), "with model cnn16"),
