@@ -2,6 +2,30 @@
 //!
 //! Owns the home's folder, the state machine and its journal, adapting and repairing, the gate and the
 //! receipts. Knows no terminal and no socket. Imports everything below.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use unlearn::base::disk::FileDisk;
+//! use unlearn::erase::{Given, Home, HomeError, Limits, Setup, Wish, default_recipe, file_keys};
+//! use unlearn::vault::Values;
+//!
+//! # fn main() -> Result<(), HomeError> {
+//! let folder = Path::new("home");
+//! let package = std::fs::read("package.esm").unwrap_or_default();
+//! let keys = file_keys(folder);
+//! let mut home = Home::init(
+//!     Box::new(FileDisk), folder, keys, package, Path::new("package.esm"), Setup::default(),
+//! )?;
+//! let subjects = vec!["anna".to_string()];
+//! let values = Values::Floats(vec![0.0; 40 * 64]);
+//! home.ingest(&[Given { subjects, label: "yes".into(), group: None, values }])?;
+//! home.adapt(default_recipe(), &mut ())?;
+//! let tickets = home.receive(vec![Wish::new("anna")], true)?; // answers no more from here on
+//! let erased = home.carry_out(Limits::default(), &mut ())?; // shredded, repaired, judged, receipt
+//! # let _ = (tickets, erased);
+//! # Ok(())
+//! # }
+//! ```
 
 mod adapt;
 mod anchor;

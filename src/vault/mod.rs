@@ -15,6 +15,7 @@
 //! long after its name is gone. So forgetting a key makes the next device key, seals the new keyring under
 //! it, and destroys the one before: every older keyring is noise from then on.
 
+mod adding;
 pub mod backend;
 mod error;
 mod handle;

@@ -1,5 +1,6 @@
 //! `unlearn bench`: what a step, a prediction and an opening cost on this machine.
 
+mod erase;
 mod latency;
 mod load;
 mod resident;
@@ -30,6 +31,8 @@ enum What {
     Latency(latency::Args),
     /// From a model file's path to a network that predicts
     Load(load::Args),
+    /// One person leaves a household, by each way
+    Erase(erase::Args),
 }
 
 impl Args {
@@ -38,6 +41,7 @@ impl Args {
             What::Step(args) => &args.common,
             What::Latency(args) => &args.common,
             What::Load(args) => &args.common,
+            What::Erase(args) => &args.common,
         }
     }
 }
@@ -47,6 +51,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         What::Step(args) => step::run(args, out),
         What::Latency(args) => latency::run(args, out),
         What::Load(args) => load::run(args, out),
+        What::Erase(args) => erase::run(args, out),
     }
 }
 

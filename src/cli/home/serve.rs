@@ -21,7 +21,7 @@ use super::call::{self, Call, Erasure};
 use super::oracle::Oracle;
 use super::socket::{self, MAX_LINE, Reply};
 use super::{Held, Where};
-use crate::base::clock::Stopwatch;
+use crate::base::clock::{self, Stopwatch};
 use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Served, Work};
 use crate::sparse::Isa;
 
@@ -215,6 +215,17 @@ impl Shared {
             std::thread::sleep(LOOK);
             let mut inner = self.lock();
             // Somebody who asked to be erased meanwhile has dismissed it.
+            if inner.worker.is_none() {
+                return;
+            }
+            if inner.late() {
+                inner.dismiss();
+                let noted = inner.home.open_store();
+                let noted =
+                    noted.and_then(|()| inner.home.note_learnt(Err(HomeError::Interrupted), true));
+                inner.trouble = noted.err().map(|error| error.to_string());
+                return;
+            }
             let Some(worker) = &mut inner.worker else { return };
             match worker.try_wait() {
                 Ok(None) => {}
@@ -299,6 +310,10 @@ impl Shared {
         }
         let received = call::receive(&mut inner.home, how);
         let (tickets, _) = received?;
+        // Whatever knew them is not even in memory any more.
+        if inner.oracle.as_ref().is_some_and(|(of, ..)| *of != inner.home.served()) {
+            inner.oracle = None;
+        }
         let seconds = watch.seconds();
         inner.home.limit_memory(how.memory);
         inner.limits = call::limits(how);
@@ -409,6 +424,12 @@ impl Inner {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.worker = Some(command.spawn().map_err(failed)?);
         Ok(())
+    }
+
+    /// Whether the deadline of the erasure under way has passed.
+    fn late(&self) -> bool {
+        let deadline = self.home.job().and_then(|job| job.deadline());
+        deadline.is_some_and(|deadline| clock::now() > deadline)
     }
 
     /// Ends a worker that is not wanted any more.

@@ -27,11 +27,19 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 /// As JSON.
 pub(super) fn of(home: &Home) -> Result<Value, HomeError> {
     let state = home.state();
-    let people = home.people()?.into_iter().map(|(_, person)| {
-        json!({
-            "name": person.name, "samples": person.count.samples, "held_out": person.count.held,
-            "bytes": person.count.bytes,
-        })
+    // While a worker reads the index, nobody else does.
+    let people = match home.store() {
+        Ok(_) => Some(home.people()?),
+        Err(_) => None,
+    };
+    let people = people.map(|people| {
+        let one = |person: crate::vault::Person| {
+            json!({
+                "name": person.name, "samples": person.count.samples,
+                "held_out": person.count.held, "bytes": person.count.bytes,
+            })
+        };
+        people.into_iter().map(|(_, person)| one(person)).collect::<Vec<_>>()
     });
     let models = state.models.iter().map(|model| {
         json!({
@@ -64,7 +72,7 @@ pub(super) fn of(home: &Home) -> Result<Value, HomeError> {
         "base": { "id": Digest(state.base.id).to_string(), "provenance": state.base.provenance, "sealed": state.base.slot.is_some() },
         "served": served,
         "models": models.collect::<Vec<_>>(),
-        "subjects": people.collect::<Vec<_>>(),
+        "subjects": people,
         "erased_subjects": state.erased_people.len(),
         "receipts": state.receipts,
         "under_way": under_way,

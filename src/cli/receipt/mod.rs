@@ -1,5 +1,6 @@
-//! `unlearn receipt`: erasure receipts, checked and shown, on files alone.
+//! `unlearn receipt`: erasure receipts, checked and shown. Only `list` needs a home.
 
+mod list;
 mod show;
 mod verify;
 
@@ -16,19 +17,21 @@ use crate::erase::receipt::{Document, PublicKey, ReceiptError};
 /// Bytes of a file that holds a key or a nonce.
 const MAX_WORD: u64 = 4096;
 
-/// Check and show erasure receipts. Works on files alone, without the device and without a network.
+/// Check and show erasure receipts. All but `list` works on files alone, without the device and without a
+/// network.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: unlearn receipt verify 1.receipt 2.receipt --key device.key\n\nA key is the text unlearn-key-v1:HEX. Take it from the operator's list, not from whoever shows the\nreceipt."
 )]
 pub(super) struct Args {
-    // What asks a home (`list --home DIR`) is a subcommand too.
     #[command(subcommand)]
     what: What,
 }
 
 #[derive(Subcommand, Debug)]
 enum What {
+    /// List the receipts of a home
+    List(list::Args),
     /// Check signatures, and that several receipts are a chain
     Verify(verify::Args),
     /// Show what receipts say
@@ -38,6 +41,7 @@ enum What {
 impl Args {
     pub(super) fn common(&self) -> &Common {
         match &self.what {
+            What::List(args) => &args.common,
             What::Verify(args) => &args.common,
             What::Show(args) => &args.common,
         }
@@ -46,6 +50,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     match &args.what {
+        What::List(args) => list::run(args, out),
         What::Verify(args) => verify::run(args, out),
         What::Show(args) => show::run(args, out),
     }
