@@ -130,6 +130,28 @@ pub enum EvaluateError {
         /// Why it failed.
         source: Box<EvaluateError>,
     },
+    /// Two lists that must tell of the same samples have different lengths.
+    #[error(
+        "{set} samples: {first} values of one kind, {second} of the other: each sample has both"
+    )]
+    Unpaired {
+        /// Which samples.
+        set: &'static str,
+        /// Values in the first list.
+        first: usize,
+        /// Values in the second list.
+        second: usize,
+    },
+    /// A probability of a true label that is not a number in `[0, 1]`.
+    #[error("{set} sample {sample} has the value {value}: expected a number in [0, 1]")]
+    NoShare {
+        /// Which samples.
+        set: &'static str,
+        /// The sample, from 0.
+        sample: usize,
+        /// The value found.
+        value: f64,
+    },
     /// A figure of a report that is infinite, not a number, or impossible in its unit.
     #[error("{metric} is {value}: expected {expected}")]
     BadFigure {
