@@ -3,4 +3,5 @@
 //! Owns the home's folder, the state machine and its journal, adapting and repairing, the gate and the
 //! receipts. Knows no terminal and no socket. Imports everything below.
 
+pub mod anchor;
 pub mod receipt;
