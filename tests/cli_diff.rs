@@ -23,7 +23,7 @@ fn written(home: &Path, name: &str, change: impl FnOnce(&mut Network, &mut Class
     let Artifact { mut network, mut meaning, facts, .. } =
         file::open(&home.join("base.esm")).unwrap();
     change(&mut network, &mut meaning);
-    let bytes = file::encode(&network, &meaning, &facts, Dtype::F32, None).unwrap();
+    let bytes = file::encode(&network, &meaning, &facts, Dtype::F32, None, None).unwrap();
     fs::write(home.join(name), bytes).unwrap();
 }
 
@@ -160,7 +160,7 @@ fn the_momentum_of_a_checkpoint_is_told_as_what_only_that_file_has() {
     let base = file::open(&home.path().join("base.esm")).unwrap();
     let momentum = vec![0.5; base.network.values.len()];
     let Artifact { network, meaning, facts, .. } = &base;
-    let bytes = file::encode(network, meaning, facts, Dtype::F32, Some(&momentum)).unwrap();
+    let bytes = file::encode(network, meaning, facts, Dtype::F32, Some(&momentum), None).unwrap();
     fs::write(home.path().join("going.esm"), bytes).unwrap();
     let text = done(home.path(), "diff base.esm going.esm");
     assert!(text.contains("tensors only in B (14): momentum/conv1.weight, "), "{text}");

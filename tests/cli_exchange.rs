@@ -57,7 +57,8 @@ fn an_imported_model_is_measured_forgets_and_is_pruned() {
     }
     // A model of others does not say how it was trained: pruning asks for what it needs.
     let bare = file::open(&home.path().join("in.esm")).unwrap();
-    let encoded = file::encode(&bare.network, &bare.meaning, &Facts::default(), Dtype::F32, None);
+    let encoded =
+        file::encode(&bare.network, &bare.meaning, &Facts::default(), Dtype::F32, None, None);
     fs::write(home.path().join("bare.esm"), encoded.unwrap()).unwrap();
     let prune = "prune --model bare.esm --data made --sparsity 0.5 --rewind none --out out.esm";
     refused(home.path(), prune, 2, &["does not say how it was trained: give --epochs and --rate"]);
@@ -104,7 +105,7 @@ fn personal_data_leaves_only_when_that_is_said() {
     let base = file::open(&home.path().join("base.esm")).unwrap();
     let write = |name: &str, facts: &Facts, momentum: Option<&[f32]>| {
         let (network, classes) = (&base.network, &base.meaning);
-        let bytes = file::encode(network, classes, facts, Dtype::F32, momentum).unwrap();
+        let bytes = file::encode(network, classes, facts, Dtype::F32, momentum, None).unwrap();
         fs::write(home.path().join(name), bytes).unwrap();
     };
     let momentum = vec![0.0; base.network.values.len()];

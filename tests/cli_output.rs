@@ -43,7 +43,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &train,
         "command file id file_bytes model data seed recipe plan test_accuracy seconds phase_seconds \
-         epochs warnings",
+         epochs anchor warnings",
     );
     same_keys(&train["phase_seconds"], "open learn evaluate");
     let epoch = &train["epochs"][0];
@@ -54,14 +54,16 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &prune,
         "command file id file_bytes parent parent_bytes data sparsity_percent sparsity_of \
-         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs warnings",
+         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs \
+         anchor warnings",
     );
     let words = "forget --model p.esm --data made --scenario subject=p11 --epochs 1 --out f.esm";
     let forget = json(home.path(), words);
     same_keys(
         &forget,
         "command file id data model parent file_bytes scenario seed method plan forget_samples \
-         retain_samples test_samples dropped_weights rte_seconds models epochs warnings",
+         retain_samples test_samples dropped_weights rte_seconds models epochs anchor \
+         warnings",
     );
     let words = "evaluate --model f.esm --data made --scenario subject=p11 --retrained p.esm";
     let evaluate = json(home.path(), words);
@@ -80,7 +82,8 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &inspect,
         "command file id model classes file_bytes safetensors_f32_bytes weights weights_dense \
-         sparsity_percent sparsity_of macs macs_dense layers sections facts",
+         sparsity_percent sparsity_of macs macs_dense layers sections facts provenance \
+         anchor",
     );
     same_keys(
         &inspect["layers"][0],

@@ -8,7 +8,8 @@
 //! not show.
 //!
 //! No rate is given an allowance for chance: seeds are fixed. What 1,000 draws tell is known to 1.4
-//! points, and with 1,000 samples the bound comes to the width of t and the rate to its nominal 5 %.
+//! points; the cell that comes nearest here (`Away`, 1,000 and 1,000 samples, where the bound comes to
+//! the width of t) passed 431 leaks of 10,000.
 
 use rayon::prelude::*;
 use unlearn::base::rng::Stream;

@@ -82,7 +82,7 @@ fn artifact(network: Network, classes: usize) -> Artifact {
     let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
     let facts = Facts::new(Provenance::Population);
     let meaning = ClassesAndFeatures::plain(names);
-    let bytes = file::encode(&network, &meaning, &facts, Dtype::F32, None).unwrap();
+    let bytes = file::encode(&network, &meaning, &facts, Dtype::F32, None, None).unwrap();
     let file = unlearn::format::ModelFile::from_bytes(bytes).unwrap();
     file::read(&file, "made.esm".as_ref()).unwrap()
 }

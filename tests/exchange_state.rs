@@ -45,7 +45,8 @@ fn written(network: &Network, classes: &[String], dtype: Dtype) -> ModelFile {
         .with("recipe", r#"{"rate":0.1,"text":"\"quoted\""}"#)
         .with("data", "");
     let meaning = ClassesAndFeatures { classes: classes.to_vec(), features: Some(features()) };
-    ModelFile::from_bytes(file::encode(network, &meaning, &facts, dtype, None).unwrap()).unwrap()
+    ModelFile::from_bytes(file::encode(network, &meaning, &facts, dtype, None, None).unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn what_was_exported_comes_back_as_the_same_model() {
         let facts = back.facts.unwrap();
         assert_eq!(back.features, Some(features()));
         let meaning = ClassesAndFeatures { classes: classes.clone(), features: back.features };
-        let again = file::encode(&back.network, &meaning, &facts, dtype, None).unwrap();
+        let again = file::encode(&back.network, &meaning, &facts, dtype, None, None).unwrap();
         assert_eq!(ModelFile::from_bytes(again).unwrap().logical_id(), before.logical_id());
     }
 }

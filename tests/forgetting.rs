@@ -128,7 +128,8 @@ fn proximal_zeros_leave_the_file() {
     assert!(outcome.dropped > 0 && zeros(&outcome.network) == 0, "{} dropped", outcome.dropped);
     let facts = Facts::new(Provenance::Undeclared);
     let meaning = ClassesAndFeatures::plain(train.classes.clone());
-    let bytes = |network| file::encode(network, &meaning, &facts, Dtype::F32, None).unwrap().len();
+    let bytes =
+        |network| file::encode(network, &meaning, &facts, Dtype::F32, None, None).unwrap().len();
     let (before, after) = (bytes(&network), bytes(&outcome.network));
     assert!(
         after + 3 * outcome.dropped < before,

@@ -61,7 +61,7 @@ fn a_class_of_fashion_mnist_is_learnt_pruned_kept_and_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forgot.esm");
     let meaning = ClassesAndFeatures::plain(data.train.classes.clone());
-    let bytes = file::encode(&outcome.network, &meaning, &Facts::default(), Dtype::F16, None);
+    let bytes = file::encode(&outcome.network, &meaning, &Facts::default(), Dtype::F16, None, None);
     std::fs::write(&path, bytes.unwrap()).unwrap();
     let kept = file::open(&path).unwrap();
     assert_eq!(kept.network.masks(), sparse.masks());

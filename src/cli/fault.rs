@@ -144,7 +144,8 @@ fn of_data(error: &DataError) -> u8 {
         | DataError::EmptySide { .. }
         | DataError::Seed { .. }
         | DataError::Extraction { .. }
-        | DataError::ExtractionUnfit { .. } => 2,
+        | DataError::ExtractionUnfit { .. }
+        | DataError::Anchor(_) => 2,
         DataError::Scratch(_) | DataError::Lost { .. } => 4,
         DataError::Io { source, .. } if source.kind() != ErrorKind::NotFound => 4,
         _ => 3,

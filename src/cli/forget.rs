@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::anchor;
 use super::evaluate::{Row, judge, mismatches, notes, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
@@ -15,7 +16,7 @@ use super::watch::Bar;
 use crate::base::units::Seconds;
 use crate::data::{Augment, Splits};
 use crate::evaluate::{Attack, Sets};
-use crate::format::Facts;
+use crate::format::{AnchorSet, Facts};
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::train::memory::network_bytes;
@@ -124,8 +125,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let outcome = asked.forget(args)?;
     let facts = args.facts(&asked);
     let (network, dtype) = (&outcome.network, args.dtype.into());
-    let written =
-        Written { network, meaning: &asked.model.meaning, facts: &facts, dtype, momentum: None };
+    let (meaning, anchor) = (&asked.model.meaning, asked.anchor.as_ref());
+    let written = Written { network, meaning, facts: &facts, dtype, momentum: None, anchor };
     let artifact = written.save(&args.out)?;
     asked.tell(args, out, &outcome, &artifact)
 }
@@ -140,6 +141,9 @@ struct Asked {
     method: Method,
     augment: Augment,
     settled: Settled,
+    /// The model's anchor set without what is to be forgotten, and a note of what it lost.
+    anchor: Option<AnchorSet>,
+    lost: Option<String>,
 }
 
 impl Asked {
@@ -162,7 +166,13 @@ impl Asked {
         }
         let base = args.base_network(&model)?;
         let settled = args.settled(&model, &data, &sets, &method)?;
-        Ok(Self { model, retrained, base, data, sets, method, augment, settled })
+        let past = Past::of(&model.facts).and(Some(&args.scenario), args.seed);
+        let (anchor, lost) = anchor::kept(&model, &data, &past)?;
+        #[rustfmt::skip]
+        let asked = Self {
+            model, retrained, base, data, sets, method, augment, settled, anchor, lost,
+        };
+        Ok(asked)
     }
 
     fn forget(&self, args: &Args) -> Result<Outcome, Fault> {
@@ -212,6 +222,7 @@ impl Asked {
         let yardstick = args.retrained.as_deref().zip(self.retrained.as_ref());
         let mut warnings = mismatches(&args.scenario, args.seed, None, yardstick);
         warnings.extend(self.settled.notes.iter().cloned());
+        warnings.extend(self.lost.clone());
         let Sets { forget, retain, test } = &self.sets;
         let [forgotten, kept, tested] = [forget, retain, test].map(Vec::len);
         let gone = match outcome.dropped {
@@ -236,7 +247,8 @@ impl Asked {
             "plan": learn::plan(self.settled.compute), "forget_samples": forgotten,
             "retain_samples": kept, "test_samples": tested, "dropped_weights": outcome.dropped,
             "rte_seconds": outcome.seconds, "models": figures,
-            "epochs": setting::plain(&outcome.epochs), "warnings": warnings,
+            "epochs": setting::plain(&outcome.epochs),
+            "anchor": anchor::value(artifact.anchor.as_ref()), "warnings": warnings,
         });
         out.result(&text, &value)
     }
@@ -277,7 +289,9 @@ impl Args {
             / (data.train.len() as u64).max(1);
         let around = Around {
             data: memory::data_bytes(data) + kept,
-            models: (1 + beside) * network_bytes(network),
+            models: (1 + beside) * network_bytes(network)
+                + anchor::bytes(model.anchor.as_ref())
+                + anchor::in_file(model.anchor.as_ref()),
             checkpoint: false,
             network,
             answers: if self.no_measure {

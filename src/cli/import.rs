@@ -85,7 +85,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     // The foreign bytes are no longer needed; the model is about to be encoded.
     drop(bytes);
     let (network, dtype) = (&imported.network, args.dtype(&imported));
-    let written = Written { network, meaning: &meaning, facts: &facts, dtype, momentum: None };
+    let written =
+        Written { network, meaning: &meaning, facts: &facts, dtype, momentum: None, anchor: None };
     let artifact = written.save(&args.out)?;
     tell(args, out, kind, &imported, &artifact)
 }
@@ -154,7 +155,7 @@ impl Args {
     }
 
     /// What the new file says of its making. A model that comes back as it was exported keeps its
-    /// facts, and with them its logical id; any other says that it was imported, and from what.
+    /// facts, and with them its logical id; any other, one that had an anchor set among them, says that it was imported, and from what.
     fn facts(
         &self,
         imported: &Imported,
@@ -166,7 +167,7 @@ impl Args {
         facts.provenance = self.provenance.map_or(facts.provenance, Provenance::from);
         if let Some(claimed) = &imported.id {
             let bytes =
-                file::encode(&imported.network, meaning, &facts, self.dtype(imported), None)?;
+                file::encode(&imported.network, meaning, &facts, self.dtype(imported), None, None)?;
             let wrong = |source| Fault::Format { path: self.out.clone(), source };
             if ModelFile::from_bytes(bytes).map_err(wrong)?.logical_id().to_string() == *claimed {
                 return Ok(facts);

@@ -6,6 +6,7 @@
 //! its contents were, 4 reading or writing failed, 5 the run failed, 130 interrupted.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod anchor;
 mod bench;
 mod demo;
 mod diff;

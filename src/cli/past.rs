@@ -1,11 +1,12 @@
 //! What a model was told to forget, and the data it learnt from. Every file states both, and every
 //! command that learns holds to them: what one command forgot, the next must not teach again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::fault::Fault;
 use super::setting;
-use crate::data::{Scenario, Splits};
+use crate::data::{Dataset, Scenario, Splits};
 use crate::evaluate::Sets;
 use crate::format::Facts;
 use crate::model::file::Artifact;
@@ -85,6 +86,35 @@ impl Past {
             ))),
             false => Ok(()),
         }
+    }
+
+    /// Samples of the whole training set that were forgotten, ascending.
+    ///
+    /// # Errors
+    /// If a scenario does not fit the data.
+    pub(super) fn gone(&self, train: &Dataset) -> Result<Vec<usize>, Fault> {
+        let mut gone = BTreeSet::new();
+        for (seed, scenario) in &self.0 {
+            gone.extend(Scenario::parse(scenario)?.forget_indices(train, *seed)?.forget);
+        }
+        Ok(gone.into_iter().collect())
+    }
+
+    /// Test samples of what was forgotten, ascending: of its classes, and of its people.
+    ///
+    /// # Errors
+    /// If a scenario does not fit the data.
+    pub(super) fn gone_tests(&self, test: &Dataset) -> Result<Vec<usize>, Fault> {
+        let mut gone = BTreeSet::new();
+        for (_, scenario) in &self.0 {
+            let scenario = Scenario::parse(scenario)?;
+            let stays = scenario.test_indices(test)?;
+            gone.extend((0..test.len()).filter(|index| stays.binary_search(index).is_err()));
+            let Scenario::Subject(names) = scenario else { continue };
+            let whose = |index: &usize| &test.subject_names[test.subjects[*index] as usize];
+            gone.extend((0..test.subjects.len()).filter(|index| names.contains(whose(index))));
+        }
+        Ok(gone.into_iter().collect())
     }
 
     /// Takes what was forgotten out of the training set.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::anchor::{self, AnchorArgs};
 use super::fault::Fault;
-use super::learn::{self, Job, RecipeArgs};
+use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
 use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
+use crate::format::{AnchorSet, Provenance};
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::prune::{Allocation, Criterion, masks, rewind};
@@ -94,6 +96,11 @@ pub(super) struct Args {
     /// Element type of weights in the file
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     dtype: DtypeArg,
+    /// Whose data the model is made from, as you declare it [default: as MODEL says]
+    #[arg(long, value_enum)]
+    provenance: Option<ProvenanceArg>,
+    #[command(flatten)]
+    anchor: AnchorArgs,
     #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
@@ -117,7 +124,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let digest = data.train.digest();
     // What the model had forgotten stays forgotten.
     let past = Past::of(&model.facts).and(args.without.as_deref(), recipe.seed);
-    past.leave(&mut data)?;
+    let (anchor, lost) = args.anchor(&model, &mut data, &past, recipe.seed)?;
     let (allocation, criterion) = (Allocation::from(args.allocation), Criterion::from(args.method));
     let masks = masks(&model.network, args.sparsity, allocation, criterion, recipe.seed)?;
     let (network, epoch, rewound) = start(args, &model, masks)?;
@@ -128,7 +135,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         )));
     }
     let mut state = State { momentum: vec![0.0; network.values.len()], network, epoch };
-    let settled = args.settled(&data, &model, &state.network, &recipe)?;
+    let settled = args.settled(&data, &model, &state.network, &recipe, anchor.as_ref())?;
     if args.memory.dry_run {
         let of = format!("{} on {}", args.model.display(), data.name);
         let (text, value) = settled.told("prune", &of, recipe.batch, args.memory.memory);
@@ -138,8 +145,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let job = Job { what: "prune", data: &data.train, recipe: &recipe, compute, checkpoint: None };
     let reports = job.run(&mut state)?;
     let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
+    let provenance = args.provenance.map_or(model.facts.provenance, Provenance::from);
     let facts = past
-        .state(learn::facts("prune", model.facts.provenance, &data, digest, &recipe, compute))
+        .state(learn::facts("prune", provenance, &data, digest, &recipe, compute))
         .with("init_seed", seed)
         .with("parent", model.id.to_string())
         .with("sparsity", args.sparsity.to_string())
@@ -147,10 +155,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         .with("criterion", criterion.name())
         .with("rewind", rewound.clone());
     let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
-    let artifact =
-        Written { network, meaning, facts: &facts, dtype, momentum: None }.save(&args.out)?;
+    let written =
+        Written { network, meaning, facts: &facts, dtype, momentum: None, anchor: anchor.as_ref() };
+    let artifact = written.save(&args.out)?;
     let (before, after, recipe, reports) = (&model, &artifact, &recipe, &reports[..]);
-    Pruned { before, after, rewound, recipe, reports, settled: &settled }.tell(args, out, &data)
+    Pruned { before, after, rewound, recipe, reports, settled: &settled, lost }
+        .tell(args, out, &data)
 }
 
 impl Args {
@@ -161,10 +171,13 @@ impl Args {
         model: &Artifact,
         network: &Network,
         recipe: &Recipe,
+        anchor: Option<&AnchorSet>,
     ) -> Result<Settled, Fault> {
         let around = Around {
             data: memory::data_bytes(data),
-            models: network_bytes(&model.network),
+            models: network_bytes(&model.network)
+                + anchor::bytes(model.anchor.as_ref())
+                + anchor::in_file(anchor),
             checkpoint: false,
             network,
             answers: memory::answer_bytes(data.test.len(), network.description.classes, 0),
@@ -176,6 +189,25 @@ impl Args {
 }
 
 impl Args {
+    /// The anchor set of the new file: a new one where that was asked for, else MODEL's without what
+    /// is to be forgotten, and a note of that. Takes what is to be forgotten out of the data.
+    fn anchor(
+        &self,
+        model: &Artifact,
+        data: &mut Splits,
+        past: &Past,
+        seed: u64,
+    ) -> Result<(Option<AnchorSet>, Option<String>), Fault> {
+        if self.anchor.anchor.is_some() {
+            past.leave(data)?;
+            return Ok((self.anchor.draw(data, past, seed)?, None));
+        }
+        // Looked for in the whole data, of which it is to be told apart.
+        let kept = anchor::kept(model, data, past)?;
+        past.leave(data)?;
+        Ok(kept)
+    }
+
     /// The recipe of MODEL. An imported model states none: then the words here must say enough.
     fn start_recipe(&self, model: &Artifact) -> Result<Recipe, Fault> {
         let stated = learn::recipe_of(&model.facts, &self.model);
@@ -194,12 +226,17 @@ struct Pruned<'a> {
     recipe: &'a Recipe,
     reports: &'a [EpochReport],
     settled: &'a Settled,
+    /// What the anchor set lost.
+    lost: Option<String>,
 }
 
 impl Pruned<'_> {
     /// Measures both files and says what came of the run.
     fn tell(&self, args: &Args, out: &Out, data: &Splits) -> Result<(), Fault> {
-        let Self { before, after, rewound, recipe, reports, settled } = self;
+        let Self { before, after, rewound, recipe, reports, settled, lost } = self;
+        let mut warnings = settled.notes.clone();
+        warnings.extend(lost.clone());
+        warnings.extend(anchor::people(after.anchor.as_ref(), data));
         let compute = settled.compute;
         let was = learn::test_accuracy(&before.network, data, compute)?;
         let test = learn::test_accuracy(&after.network, data, compute)?;
@@ -210,7 +247,7 @@ impl Pruned<'_> {
             "{}: {sparsity:.2} % of the prunable weights removed ({allocation} allocation)\n\
              rewound to {rewound}, {} epochs in {}\n\
              test accuracy {}, {:.2} % before\n\
-             id {}, {} ({} before)\n{}",
+             id {}, {} ({} before)\n{}{}",
             args.out.display(),
             reports.len(),
             Seconds(seconds),
@@ -219,7 +256,8 @@ impl Pruned<'_> {
             after.id,
             Bytes(after.bytes),
             Bytes(before.bytes),
-            super::evaluate::notes(&settled.notes),
+            anchor::line(after.anchor.as_ref()),
+            super::evaluate::notes(&warnings),
         );
         let value = json!({
             "command": "prune", "file": setting::told(&args.out), "id": after.id.to_string(), "file_bytes": after.bytes,
@@ -227,7 +265,7 @@ impl Pruned<'_> {
             "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
             "allocation": allocation, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(compute),
             "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": setting::plain(reports),
-            "warnings": settled.notes,
+            "anchor": anchor::value(after.anchor.as_ref()), "warnings": warnings,
         });
         out.result(&text, &value)
     }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::base::disk::{Disk, DiskError, FileDisk, replace};
 use crate::base::units::Bytes;
 use crate::data::{self, Extraction, Reading, Room, Scenario, Splits};
-use crate::format::{ClassesAndFeatures, Dtype, Entry, Facts, Features};
+use crate::format::{AnchorSet, ClassesAndFeatures, Dtype, Entry, Facts, Features};
 use crate::model::file::{self, Artifact};
 use crate::model::{Description, Network, builtin, builtin_names};
 use crate::sparse::Isa;
@@ -165,13 +165,16 @@ pub(super) struct Written<'a> {
     pub facts: &'a Facts,
     pub dtype: Dtype,
     pub momentum: Option<&'a [f32]>,
+    /// The anchor set of a package. A checkpoint and the weights of an early epoch have none: they
+    /// become a package only by way of a command that draws or keeps one.
+    pub anchor: Option<&'a AnchorSet>,
 }
 
 impl Written<'_> {
     /// Writes the file durably and opens it again: what is evaluated is what lies there.
     pub(super) fn save(&self, path: &Path) -> Result<Artifact, Fault> {
-        let bytes =
-            file::encode(self.network, self.meaning, self.facts, self.dtype, self.momentum)?;
+        let Self { network, meaning, facts, dtype, momentum, anchor } = *self;
+        let bytes = file::encode(network, meaning, facts, dtype, momentum, anchor)?;
         replace(&mut FileDisk, path, &bytes)?;
         // Not beside what is read back: with a large network it would be the fullest moment.
         drop(bytes);

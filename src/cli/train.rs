@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::anchor::{self, AnchorArgs};
 use super::fault::Fault;
 use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
 use super::memory::{self, Around, MemoryArgs, Settled};
@@ -14,7 +15,7 @@ use crate::base::clock::Stopwatch;
 use crate::base::hash::Digest;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::{Extraction, Splits};
-use crate::format::{ClassesAndFeatures, Facts};
+use crate::format::{AnchorSet, ClassesAndFeatures, Facts};
 use crate::model::file::Artifact;
 use crate::model::{Description, Network};
 use crate::train::{Compute, EpochReport, Recipe, State};
@@ -56,6 +57,8 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
     dtype: DtypeArg,
     #[command(flatten)]
+    anchor: AnchorArgs,
+    #[command(flatten)]
     recipe: RecipeArgs,
     #[command(flatten)]
     memory: MemoryArgs,
@@ -77,13 +80,14 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
     past.leave(&mut data)?;
+    let anchor = args.anchor.draw(&data, &past, args.seed)?;
     let (state, fixed) = if args.resume {
         resumed(args, &description, (digest, &past), &recipe, out)?
     } else {
         (None, None)
     };
     let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
-    let settled = settled(args, &data, &state.network, &recipe, fixed)?;
+    let settled = settled(args, &data, &state.network, &recipe, anchor.as_ref(), fixed)?;
     if args.memory.dry_run {
         let of = format!("{} on {}", state.network.description.name, data.name);
         let (text, value) = settled.told("train", &of, recipe.batch, args.memory.memory);
@@ -98,7 +102,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
     if state.epoch == 0 && rewind_epoch == 0 {
         let facts = facts.clone().with("epoch", "0");
-        save(&state, &meaning, &facts, DtypeArg::F32, &early)?;
+        save(&state, &meaning, &facts, None, DtypeArg::F32, &early)?;
     }
     let checkpoint = Checkpoint {
         path: learn::checkpoint_path(&args.out),
@@ -117,7 +121,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let reports = job.run(&mut state)?;
     let spent = Spent { open, learn: watch.seconds() };
     let facts = facts.with("epoch", state.epoch.to_string());
-    let artifact = save(&state, &meaning, &facts, args.dtype, &args.out)?;
+    let artifact = save(&state, &meaning, &facts, anchor.as_ref(), args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
     tell(args, out, &data, &artifact, &recipe, &reports, &settled, spent)
 }
@@ -136,11 +140,12 @@ fn settled(
     data: &Splits,
     network: &Network,
     recipe: &Recipe,
+    anchor: Option<&AnchorSet>,
     fixed: Option<Compute>,
 ) -> Result<Settled, Fault> {
     let around = Around {
         data: memory::data_bytes(data),
-        models: 0,
+        models: anchor::in_file(anchor),
         checkpoint: true,
         network,
         answers: memory::answer_bytes(data.test.len(), network.description.classes, 0),
@@ -153,11 +158,13 @@ fn save(
     state: &State,
     meaning: &ClassesAndFeatures,
     facts: &Facts,
+    anchor: Option<&AnchorSet>,
     dtype: DtypeArg,
     path: &Path,
 ) -> Result<Artifact, Fault> {
     let dtype = dtype.into();
-    Written { network: &state.network, meaning, facts, dtype, momentum: None }.save(path)
+    let network = &state.network;
+    Written { network, meaning, facts, dtype, momentum: None, anchor }.save(path)
 }
 
 /// Measures the written file and says what came of the run.
@@ -177,10 +184,12 @@ fn tell(
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let loss = reports.last().map_or("unknown".into(), |report| format!("{:.4}", report.loss));
     let model = &artifact.network.description.name;
+    let mut warnings = settled.notes.clone();
+    warnings.extend(anchor::people(artifact.anchor.as_ref(), data));
     let text = format!(
         "{}: {model} on {}, {} epochs in {}\n\
          test accuracy {} on {} samples, training loss {loss}\n\
-         id {}, {}\n{}",
+         id {}, {}\n{}{}",
         args.out.display(),
         data.name,
         reports.len(),
@@ -189,14 +198,15 @@ fn tell(
         data.test.len(),
         artifact.id,
         Bytes(artifact.bytes),
-        super::evaluate::notes(&settled.notes),
+        anchor::line(artifact.anchor.as_ref()),
+        super::evaluate::notes(&warnings),
     );
     let value = json!({
         "command": "train", "file": setting::told(&args.out), "id": artifact.id.to_string(), "file_bytes": artifact.bytes,
         "model": model, "data": data.name, "seed": args.seed, "recipe": setting::plain(recipe),
         "plan": learn::plan(settled.compute), "test_accuracy": test, "seconds": seconds,
         "phase_seconds": { "open": open, "learn": learn, "evaluate": evaluate }, "epochs": setting::plain(&reports),
-        "warnings": settled.notes,
+        "anchor": anchor::value(artifact.anchor.as_ref()), "warnings": warnings,
     });
     out.result(&text, &value)
 }

@@ -55,6 +55,7 @@ impl Checkpoint {
             facts: &facts,
             dtype: Dtype::F32,
             momentum: None,
+            anchor: None,
         };
         if let Some((_, path)) = self.rewind.as_ref().filter(|(epoch, _)| *epoch == state.epoch) {
             written.save(path)?;

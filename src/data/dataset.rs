@@ -129,6 +129,17 @@ impl Dataset {
         }
     }
 
+    /// The same set with its values in memory, whatever room was set for it.
+    ///
+    /// # Errors
+    /// [`DataError::Lost`] if the file behind a large set failed.
+    pub fn held(&self) -> Result<Self, DataError> {
+        let Values::Filed(filed) = &self.values else { return Ok(self.clone()) };
+        let values = filed.held(self.len(), self.sample_len())?;
+        // What is cloned of the old values is where they lie.
+        Ok(Self { values, ..self.clone() })
+    }
+
     /// The samples of `self`, then those of `other`, whose subjects follow those of `self`.
     ///
     /// # Panics

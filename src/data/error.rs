@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 
+use super::anchor::AnchorError;
 use super::signals::error::SignalError;
 use super::tables::error::TableError;
 
@@ -473,6 +474,9 @@ pub enum DataError {
         samples: usize,
     },
 
+    /// An anchor set could not be drawn.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
     /// Sound, text or pictures were refused.
     #[error(transparent)]
     Signal(#[from] SignalError),

@@ -2,12 +2,13 @@
 //!
 //! Owns reading what people have ([`open()`]) within the memory it may take ([`Room`]), how samples are
 //! made of it ([`Extraction`]), making what they have not ([`Population`]), counting what is there
-//! ([`Survey`]), saying what is to be forgotten ([`Scenario`]), and the order and variation of an
-//! epoch ([`Order`], [`Augment`]). Knows no network. Imports [`crate::base`].
+//! ([`Survey`]), saying what is to be forgotten ([`Scenario`]), drawing what goes along with a model
+//! ([`Anchor`]), and the order and variation of an epoch ([`Order`], [`Augment`]). Knows no network. Imports [`crate::base`].
 //!
 //! What comes from a file is checked before the rest of the house sees it: a loader holds its
 //! header against limits, and [`Dataset::check`] holds a whole set together.
 
+mod anchor;
 mod batches;
 mod cifar;
 mod dataset;
@@ -25,6 +26,7 @@ mod signals;
 mod survey;
 mod tables;
 
+pub use anchor::{Anchor, AnchorError};
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
 pub use error::DataError;

@@ -185,6 +185,20 @@ impl Filed {
         }
     }
 
+    /// All values, in memory.
+    pub(super) fn held(&self, samples: usize, sample_len: usize) -> Result<Values, DataError> {
+        let raw = (0..samples).flat_map(|index| self.raw(index, sample_len));
+        let values = match self.element {
+            Kept::Bytes => Values::Bytes(raw.collect()),
+            Kept::Floats => {
+                let bytes: Vec<u8> = raw.collect();
+                let words = bytes.as_chunks::<4>().0;
+                Values::Floats(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+            }
+        };
+        self.trouble().map(|()| values)
+    }
+
     /// An error if any sample could not be read since the set was opened.
     pub(super) fn trouble(&self) -> Result<(), DataError> {
         match self.fault.get() {
@@ -226,6 +240,7 @@ mod tests {
             assert!(matches!(filed.values, Values::Filed(_)), "it fits in 17 bytes");
             filed.check().unwrap();
             assert_eq!(held.digest(), filed.digest());
+            assert_eq!(held, filed.held().unwrap());
             let part = [7, 3, 39, 3];
             let (held, filed) = (held.subset(&part), filed.subset(&part).subset(&[0, 1, 2, 3]));
             filed.check().unwrap();
@@ -245,7 +260,7 @@ mod tests {
         let [_, filed] = both(&[1u8; 200]);
         let Values::Filed(filed) = filed.values else { unreachable!() };
         filed.trouble().unwrap();
-        filed.read(40, &mut [0.0; 5]);
+        assert!(matches!(filed.held(41, 5), Err(DataError::Lost { .. })));
         assert!(matches!(filed.trouble(), Err(DataError::Lost { .. })));
     }
 

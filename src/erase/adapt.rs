@@ -181,10 +181,7 @@ impl Home {
     /// Bytes that a run takes besides the run itself: the set, the models, the program.
     pub(super) fn around(&self, _upto: u64) -> Result<u64, HomeError> {
         let samples = self.store()?.count()?.bytes;
-        let anchor = self.anchor.as_ref().map_or(0, |set| match &set.values {
-            crate::format::AnchorValues::Bytes(bytes) => bytes.len() as u64,
-            crate::format::AnchorValues::Floats(floats) => 4 * floats.len() as u64,
-        });
+        let anchor = self.anchor.as_ref().map_or(0, |set| set.train.value_bytes());
         let models = 3 * crate::train::memory::network_bytes(&self.base.network);
         // Bytes may be read as floats; a set that grows is there twice for a moment.
         Ok(8 * (samples + anchor) + models + PROGRAM)

@@ -177,9 +177,9 @@ impl Home {
 }
 
 /// The set with its labels among more classes.
-fn of_classes(set: Dataset, classes: &[String]) -> Dataset {
+fn of_classes(set: &Dataset, classes: &[String]) -> Dataset {
     // New classes come behind those of the base: labels stay what they are.
-    Dataset { classes: classes.to_vec(), ..set }
+    Dataset { classes: classes.to_vec(), ..set.clone() }
 }
 
 /// Of each sample, whether it is answered rightly, and the probability of its true label.

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::anchor;
+use super::anchor::unpacked;
 use super::error::HomeError;
 use super::journal::{Job, Journal};
 use super::receipt::SigningKey;
@@ -23,8 +23,8 @@ use super::slot;
 use super::state::{Base, State};
 use crate::base::disk::{Disk, replace};
 use crate::base::entropy;
-use crate::data::Dataset;
-use crate::format::{AnchorPart, AnchorSet, Dtype, ModelFile, Provenance};
+use crate::data::{Anchor, Dataset};
+use crate::format::{AnchorPart, Dtype, ModelFile, Provenance};
 use crate::model::file::{self, Artifact};
 use crate::vault::{FileKeyStore, Key, KeyStore, Keyring, Level, Quota, Store};
 
@@ -59,7 +59,8 @@ pub struct Home {
     /// Closed while a worker reads it.
     pub(super) store: Option<Store>,
     pub(super) base: Artifact,
-    pub(super) anchor: Option<AnchorSet>,
+    /// Its anchor set, in two parts.
+    pub(super) anchor: Option<Anchor>,
     /// The element type of weights in the base, in which every model here is written.
     pub(super) dtype: Dtype,
     pub(super) journal: Journal,
@@ -429,10 +430,13 @@ impl Home {
         }
     }
 
-    /// A part of the anchor set; empty where there is none.
-    pub(super) fn anchor(&self, of: AnchorPart) -> Option<Dataset> {
-        let set = self.anchor.as_ref()?;
-        Some(anchor::part(set, of, &self.base.meaning.classes)).filter(|part| !part.is_empty())
+    /// A part of the anchor set, where there is one.
+    pub(super) fn anchor(&self, of: AnchorPart) -> Option<&Dataset> {
+        let anchor = self.anchor.as_ref()?;
+        Some(match of {
+            AnchorPart::Train => &anchor.train,
+            AnchorPart::Calibrate => &anchor.calibrate,
+        })
     }
 }
 
@@ -526,18 +530,22 @@ pub(super) fn open_slot(
     Opened::of(&file, &path)
 }
 
-/// What a model file holds, anchor set and all.
+/// What a model file holds, the anchor set in two parts.
 pub(super) struct Opened {
     pub artifact: Artifact,
-    pub anchor: Option<AnchorSet>,
+    pub anchor: Option<Anchor>,
     pub dtype: Dtype,
 }
 
 impl Opened {
     fn of(file: &ModelFile, path: &Path) -> Result<Self, HomeError> {
-        let damaged = |source| HomeError::Base { path: path.to_path_buf(), source };
-        let anchor = file.anchor().map_err(damaged)?;
         let artifact = file::read(file, path)?;
+        let classes = &artifact.meaning.classes;
+        let anchor = artifact.anchor.as_ref().map(|set| unpacked(set, classes)).transpose();
+        let anchor = anchor.map_err(|error| HomeError::Unfit {
+            path: path.to_path_buf(),
+            rule: error.to_string(),
+        })?;
         let weight = artifact.network.parameters.iter().find(|p| p.shape.len() > 1);
         let dtype = weight.and_then(|p| file.tensor(&p.name)).map_or(Dtype::F32, |t| t.dtype());
         Ok(Self { artifact, anchor, dtype })

@@ -200,7 +200,7 @@ impl Home {
     ) -> Result<Method, HomeError> {
         let (mut epochs, mut steps, mut seed) = (0, 0, self.state.seed);
         let mut told = serde_json::json!({});
-        let anchor = self.anchor(crate::format::AnchorPart::Train).map_or(0, |set| set.len());
+        let anchor = self.anchor.as_ref().map_or(0, |set| set.train.len());
         for leg in decision.work.iter().flat_map(|work| &work.legs) {
             let recipe = leg.recipe()?;
             let leaving = job.people();

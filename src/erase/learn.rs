@@ -167,7 +167,7 @@ impl Home {
         let picked = |number: u64, header: &Header| {
             number < upto && !header.held && !header.concerns(&leaving)
         };
-        gather(self.store()?, &self.keyring, frame, anchor.as_ref(), |_| true, picked)
+        gather(self.store()?, &self.keyring, frame, anchor, |_| true, picked)
     }
 
     fn run_leg(
@@ -215,10 +215,10 @@ impl Home {
         dtype: Dtype,
         root: bool,
     ) -> Result<Vec<u8>, HomeError> {
-        let anchor = self.anchor.as_ref().filter(|_| root);
+        let anchor = self.base.anchor.as_ref().filter(|_| root);
         let facts = Facts::new(Provenance::Enrolled).with("command", "adapt");
         let meaning = self.meaning(classes);
-        Ok(file::package(network, &meaning, &facts, dtype, momentum, anchor)?)
+        Ok(file::encode(network, &meaning, &facts, dtype, momentum, anchor)?)
     }
 
     fn checkpoint(&self, work: &Work, key: &Key) -> Result<Option<Checkpoint>, HomeError> {
@@ -280,8 +280,14 @@ impl Watch for Keeper<'_> {
 
     fn epoch(&mut self, state: &State, _: &EpochReport) -> Result<Control, TrainError> {
         let facts = Facts::new(Provenance::Enrolled).with("command", "adapt");
-        let kept =
-            file::encode(&state.network, &self.meaning, &facts, Dtype::F32, Some(&state.momentum));
+        let kept = file::encode(
+            &state.network,
+            &self.meaning,
+            &facts,
+            Dtype::F32,
+            Some(&state.momentum),
+            None,
+        );
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| TrainError::Watch(error);
         let model = Zeroizing::new(kept.map_err(|error| failed(Box::new(error)))?);
         let words = [self.way.index as u32, state.epoch as u32];

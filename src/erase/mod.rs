@@ -28,7 +28,7 @@
 //! ```
 
 mod adapt;
-mod anchor;
+pub mod anchor;
 mod closure;
 mod error;
 mod gate;

@@ -227,9 +227,7 @@ impl Home {
         let (mut seconds, mut bytes) = (0.0, 0);
         for leg in &legs {
             let recipe = leg.recipe()?;
-            let anchor = self.anchor.as_ref().map_or(0, |set| {
-                set.parts.iter().filter(|p| **p == crate::format::AnchorPart::Train).count()
-            });
+            let anchor = self.anchor.as_ref().map_or(0, |set| set.train.len());
             let samples = anchor as u64
                 + self.store()?.counted(|number, header| {
                     number < leg.upto && !header.held && !header.concerns(people)

@@ -19,7 +19,7 @@
 //!
 //! # Source
 //! Two one-sided tests: Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987. Each side's
-//! interval: [`mean_bound`](super::mean_bound). Their combination, `U = e + sqrt((u1 - e1)² + (e2 -
+//! interval: [`mean_bound`]. Their combination, `U = e + sqrt((u1 - e1)² + (e2 -
 //! l2)²)` and likewise below: Newcombe, Statistics in Medicine 17, 1998, method 10, and Zou and
 //! Donner, Statistics in Medicine 27, 2008.
 

@@ -3,7 +3,7 @@
 //! Weights are written in the element type that is asked for; biases, batch norms and running
 //! statistics stay `f32`, because they are few and rounding them moves every output. A checkpoint
 //! is a model file whose buffers also hold the momentum, one tensor `momentum/<parameter>` each,
-//! under the mask of its parameter.
+//! under the mask of its parameter. A package also carries its anchor set, which is read with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +109,8 @@ pub struct Artifact {
     pub facts: Facts,
     /// The momentum of a checkpoint.
     pub momentum: Option<Vec<f32>>,
+    /// The small public set of a package.
+    pub anchor: Option<AnchorSet>,
     /// The logical id of the file.
     pub id: Digest,
     /// Bytes of the file.
@@ -121,22 +123,9 @@ pub(super) const MOMENTUM: &str = "momentum/";
 /// The bytes of a model file.
 ///
 /// # Errors
-/// If a value is not finite or does not fit `weights`, or a limit of the format is exceeded.
+/// If a value is not finite or does not fit `weights`, a limit of the format is exceeded, or `anchor`
+/// does not fit itself or the classes.
 pub fn encode(
-    network: &Network,
-    meaning: &ClassesAndFeatures,
-    facts: &Facts,
-    weights: Dtype,
-    momentum: Option<&[f32]>,
-) -> Result<Vec<u8>, FileError> {
-    package(network, meaning, facts, weights, momentum, None)
-}
-
-/// As [`encode`], with an anchor set.
-///
-/// # Errors
-/// As [`encode`].
-pub fn package(
     network: &Network,
     meaning: &ClassesAndFeatures,
     facts: &Facts,
@@ -147,6 +136,9 @@ pub fn package(
     let stored = |p: &'_ super::network::Parameter| p.mask.positions().is_some();
     let mut draft =
         Draft::new(&network.description.source).classes(meaning.clone()).facts(facts.clone());
+    if let Some(anchor) = anchor {
+        draft = draft.anchor(anchor.clone());
+    }
     for parameter in &network.parameters {
         draft = draft.tensor(TensorIn {
             name: &parameter.name,
@@ -180,9 +172,6 @@ pub fn package(
             stored: if stored(parameter) { Stored::MaskOf(&parameter.name) } else { Stored::Dense },
             values: &momentum[parameter.range.clone()],
         });
-    }
-    if let Some(anchor) = anchor {
-        draft = draft.anchor(anchor.clone());
     }
     Ok(draft.encode()?)
 }
@@ -240,8 +229,10 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
         }
         _ => None,
     };
+    let damaged = |source| FileError::Format { path: path.to_path_buf(), source };
+    let anchor = file.anchor().map_err(damaged)?;
     let (facts, id, bytes) = (file.facts().clone(), file.logical_id(), file.len_bytes());
-    Ok(Artifact { network, meaning, facts, momentum, id, bytes })
+    Ok(Artifact { network, meaning, facts, momentum, anchor, id, bytes })
 }
 
 struct Reader<'a> {

@@ -66,7 +66,7 @@ pub fn base_of(provenance: Provenance) -> Vec<u8> {
     let facts = Facts::new(provenance).with("command", "train");
     let meaning = ClassesAndFeatures::plain(data.train.classes.clone());
     let anchor = anchor(&data.train, 60, &data.test, 40);
-    file::package(&state.network, &meaning, &facts, Dtype::F16, None, Some(&anchor)).unwrap()
+    file::encode(&state.network, &meaning, &facts, Dtype::F16, None, Some(&anchor)).unwrap()
 }
 
 fn anchor(train: &Dataset, trains: usize, test: &Dataset, calibrates: usize) -> AnchorSet {

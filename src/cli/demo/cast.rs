@@ -115,7 +115,14 @@ impl Cast {
             .with("plan", learn::plan(self.isa))
             .with("method", told);
         let meaning = setting::meaning_of(&self.base);
-        let written = Written { network, meaning: &meaning, facts: &facts, dtype, momentum: None };
+        let written = Written {
+            network,
+            meaning: &meaning,
+            facts: &facts,
+            dtype,
+            momentum: None,
+            anchor: None,
+        };
         written.save(&self.folder.join(name))
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::base::units::Bytes;
+use crate::cli::anchor;
 use crate::cli::fault::Fault;
 use crate::cli::setting::{self, Out};
 use crate::cli::table::Table;
-use crate::format::{ModelFile, Section};
+use crate::format::{ModelFile, Provenance, Section};
 use crate::model::file::{self, Artifact};
 
 /// One weight tensor of the network.
@@ -99,7 +100,8 @@ fn text(path: &Path, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> 
         "{}: {}, {} classes, id {}\n\n{table}\n\
          {existing} of {all} weights in these layers exist ({:.2} %), {sparsity:.2} % of the prunable ones are gone\n\
          {macs} of {dense_macs} MACs a sample ({:.2} %)\n\
-         file {}, as f32 in safetensors {} ({:.1} times as much)\n\n{}",
+         file {}, as f32 in safetensors {} ({:.1} times as much)\n\
+         provenance {}; anchor set: {}\n\n{}",
         path.display(),
         artifact.network.description.name,
         artifact.meaning.classes.len(),
@@ -109,8 +111,19 @@ fn text(path: &Path, artifact: &Artifact, layers: &[Layer], totals: &Totals) -> 
         Bytes(*file_bytes),
         Bytes(*f32_bytes),
         *f32_bytes as f64 / *file_bytes as f64,
+        provenance(artifact),
+        anchor::told(artifact.anchor.as_ref()),
         facts_text(artifact),
     )
+}
+
+/// Whose data the model was made from, in the word of `--provenance`.
+fn provenance(artifact: &Artifact) -> &'static str {
+    match artifact.facts.provenance {
+        Provenance::Undeclared => "undeclared",
+        Provenance::Population => "population",
+        Provenance::Enrolled => "enrolled",
+    }
 }
 
 fn value(
@@ -137,6 +150,7 @@ fn value(
         "macs": totals.macs, "macs_dense": totals.dense_macs,
         "layers": layers.iter().map(layer).collect::<Vec<_>>(),
         "sections": file.sections().iter().map(section).collect::<Vec<_>>(), "facts": facts,
+        "provenance": provenance(artifact), "anchor": anchor::value(artifact.anchor.as_ref()),
     })
 }
 

