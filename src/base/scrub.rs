@@ -2,8 +2,8 @@
 //! found in a process that goes on.
 //!
 //! A program installs [`Scrubbing`] as its allocator and calls [`begin`] before it meets people's data.
-//! Until then nothing is overwritten, and nothing is slower. It reaches the heap alone: not registers, not
-//! stacks of threads that run, and not what the system swapped out.
+//! Until then nothing is overwritten, and nothing is slower. [`stack`] does the same for a thread's stack.
+//! Neither reaches registers, or what the system swapped out.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,6 +15,16 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 /// From now on, for as long as the process lives.
 pub fn begin() {
     ACTIVE.store(true, Ordering::Relaxed);
+}
+
+/// Overwrites what calls that returned left on this thread's stack, as far as a quarter of a mebibyte goes.
+/// What a function moved by value lies there until something else does, and may be copied along with the
+/// padding of what is made next.
+#[inline(never)]
+pub fn stack() {
+    let mut room = [0u8; 256 << 10];
+    // Someone might look at it, as above.
+    black_box(&mut room);
 }
 
 /// The system's allocator, and overwriting.

@@ -6,7 +6,7 @@ use super::error::HomeError;
 use super::home::Home;
 use super::journal::{Choice, Event, Request};
 use super::receipt::{Hex, Nonce, Policy, commit, limits::MAX_REQUESTS};
-use crate::base::{clock, entropy};
+use crate::base::{clock, entropy, scrub};
 use crate::format::Provenance;
 use crate::model::file::Artifact;
 
@@ -83,13 +83,16 @@ impl Home {
         let (mut events, mut tickets) = (Vec::new(), Vec::new());
         for wish in wishes {
             let person = self.handle_of(&wish.subject)?;
+            let nonce = wish.nonce.map_or_else(Nonce::draw, Ok)?;
+            let commitment = commit(&nonce, &wish.subject).0;
+            // The name was hashed and opened on this stack.
+            scrub::stack();
             if asked.contains(&person) {
                 let found = format!("`{}`, whose erasure was asked for already", wish.subject);
                 let (field, expected) = ("a subject", "each subject once");
                 return Err(HomeError::Setting { field, found, expected });
             }
             asked.push(person);
-            let nonce = wish.nonce.map_or_else(Nonce::draw, Ok)?;
             let id: [u8; 16] = entropy::bytes()?;
             tickets.push(Ticket {
                 request: Hex(id).to_string(),
@@ -101,7 +104,7 @@ impl Home {
             events.push(Event::Received(Request {
                 id,
                 person,
-                commitment: commit(&nonce, &wish.subject).0,
+                commitment,
                 policy,
                 method: wish.method,
                 deadline: wish.deadline.map(|seconds| now.saturating_add(seconds)),

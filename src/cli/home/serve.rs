@@ -22,6 +22,7 @@ use super::oracle::Oracle;
 use super::socket::{self, MAX_LINE, Reply};
 use super::{Held, Where};
 use crate::base::clock::{self, Stopwatch};
+use crate::base::scrub;
 use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Served, Work};
 use crate::sparse::Isa;
 
@@ -192,6 +193,7 @@ impl Shared {
                 Chore::Nothing => inner = self.wait(inner),
                 Chore::Step => {
                     inner.step();
+                    scrub::stack();
                     self.changed.notify_all();
                 }
                 Chore::Work(work) => {
@@ -269,7 +271,10 @@ impl Shared {
                     Reply { ok: false, result: None, error, code }
                 }
             };
-            if to.write_all(&line_of(&reply)).is_err() {
+            let told = to.write_all(&line_of(&reply));
+            drop((line, reply));
+            scrub::stack();
+            if told.is_err() {
                 return;
             }
         }
