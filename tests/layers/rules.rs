@@ -47,7 +47,7 @@ pub const UNSAFE: [&str; 12] = [
 ];
 
 /// Crates that have a home: nobody else names them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("candle_core", &["model/"]),
     ("candle_nn", &["model/"]),
     ("cudarc", &["sparse/cuda/"]),
@@ -61,6 +61,8 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("ed25519_dalek", &["erase/receipt/"]),
     ("coset", &["erase/receipt/"]),
     ("seccompiler", &["cli/"]),
+    ("rustix", &["cli/"]),
+    ("libc", &["cli/"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/"]),
     ("ctrlc", &["cli/"]),

@@ -10,7 +10,7 @@ use super::super::table::Table;
 use crate::base::clock::Stopwatch;
 use crate::base::disk::{FileDisk, read_at_most};
 use crate::base::units::{Bytes, Seconds};
-use crate::data::{Dataset, Splits, Values as Stored};
+use crate::data::{Dataset, Holdout, Splits, Values as Stored, holdout};
 use crate::erase::receipt::{Claimed, Policy};
 use crate::erase::{
     Choice, Erased, Given, Home, HomeError, Limits, Plan, Setup, Wish, default_recipe, file_keys,
@@ -142,6 +142,12 @@ fn household(args: &Args, base: &Artifact) -> Result<Household, Fault> {
     let here = |name: &str| args.household.iter().any(|known| known == name);
     splits.train = splits.train.subset(&of(&splits.train, &here));
     splits.test = splits.test.subset(&of(&splits.test, &here));
+    if splits.test.is_empty() {
+        // A data set whose test part is of other people: a fifth of the household's groups measures.
+        let Holdout { learn, held } = holdout(&splits.train, 0.2, args.seed)?;
+        splits.test = splits.train.subset(&held);
+        splits.train = splits.train.subset(&learn);
+    }
     let leaves = |name: &str| name == args.leaves;
     let stays = |name: &str| name != args.leaves;
     let sets = Sets {
