@@ -98,6 +98,16 @@ fn a_life_in_commands() {
     done(stage.path(), "adapt --home home --epochs 3 --batch 16");
     let status = stage.status();
     assert_ne!(status["served"], base);
+    refused(
+        stage.path(),
+        "export --home home --subject h2 --out h2.jsonl",
+        2,
+        &["--personal-data"],
+    );
+    done(stage.path(), "export --home home --subject h2 --personal-data --out h2.jsonl");
+    assert_eq!(fs::read_to_string(stage.at("h2.jsonl")).unwrap().lines().count(), 60);
+    let again = json(stage.path(), "ingest --home home --input h2.jsonl");
+    assert_eq!((&again["samples"], &again["duplicates"]), (&value!(0), &value!(60)));
     let dry = done(stage.path(), "erase --home home --subject h2 --dry-run");
     assert!(dry.contains("exact-replay") && dry.contains("taken"), "{dry}");
     assert_eq!(stage.status(), status, "a dry run changes nothing");

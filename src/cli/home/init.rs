@@ -65,10 +65,10 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let base = Digest(home.state().base.id);
     let model = &home.base().network.description.name;
     let text = format!(
-        "{}: a home for {model} ({}, {:?})\nreceipts are signed by {key}: note it where nobody can change it\n",
+        "{}: a home for {model} ({}, {})\nreceipts are signed by {key}: note it where nobody can change it\n",
         folder.display(),
         base.short(),
-        home.state().base.provenance,
+        format!("{:?}", home.state().base.provenance).to_lowercase(),
     );
     let value = json!({ "command": "init", "home": told(folder), "model": model, "base": base.to_string(), "key": key });
     out.result(&text, &value)

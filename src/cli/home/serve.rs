@@ -322,12 +322,12 @@ impl Shared {
         let seconds = watch.seconds();
         inner.home.limit_memory(how.memory);
         inner.limits = call::limits(how);
+        inner.trouble = None;
         self.changed.notify_all();
         let mut erased = None;
         if !how.later {
             let asked: Vec<&String> = tickets.iter().map(|ticket| &ticket.request).collect();
             let ours = |one: &Erased| asked.iter().all(|id| one.requests.contains(id));
-            inner.trouble = None;
             while erased.is_none() && !inner.ending && inner.trouble.is_none() {
                 inner = self.wait(inner);
                 erased = inner.erased.iter().find(|one| ours(one)).cloned();
@@ -365,10 +365,11 @@ impl Shared {
         let mut inner = self.lock();
         let noted = inner.home.job().is_some_and(|job| job.stopped.is_none());
         let before = inner.erased.len();
+        inner.trouble = None;
         if noted {
             inner.home.stop_noted()?;
-            self.changed.notify_all();
         }
+        self.changed.notify_all();
         drop(inner);
         let inner = self.idle();
         Ok(json!({ "adapted": null, "erased": inner.erased[before.min(inner.erased.len())..] }))

@@ -69,7 +69,7 @@ pub(super) fn of(home: &Home) -> Result<Value, HomeError> {
         "key": home.signing_key()?.public().to_string(),
         "evidence_level": format!("{:?}", home.level()),
         "generation": home.generation(),
-        "base": { "id": Digest(state.base.id).to_string(), "provenance": state.base.provenance, "sealed": state.base.slot.is_some() },
+        "base": { "id": Digest(state.base.id).to_string(), "provenance": format!("{:?}", state.base.provenance).to_lowercase(), "sealed": state.base.slot.is_some() },
         "served": served,
         "models": models.collect::<Vec<_>>(),
         "subjects": people,

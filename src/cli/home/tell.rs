@@ -180,9 +180,12 @@ pub(super) fn status(value: &Value) -> String {
             Bytes(count(person, "bytes")).to_string(),
         ]);
     }
-    match value["subjects"].is_null() {
-        true => text + "\nwho is here can be said again when the run is over\n",
-        false => text + &format!("\n{people}"),
+    match list(value, "subjects") {
+        _ if value["subjects"].is_null() => {
+            text + "\nwho is here can be said again when the run is over\n"
+        }
+        [] => text + "\nnobody was taken in yet\n",
+        _ => text + &format!("\n{people}"),
     }
 }
 
