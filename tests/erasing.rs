@@ -185,7 +185,7 @@ fn an_old_keyring_put_back_does_not_open_and_an_old_vault_is_erased_again() {
     old.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
     let home = reopened(&path);
     assert_eq!((names(&home), live(&home)), (vec!["h1".into(), "h3".into()], clean));
-    assert_eq!(home.store().count().unwrap().samples, 120);
+    assert_eq!(home.store().unwrap().count().unwrap().samples, 120);
     assert!(old.iter().all(|(path, _)| !path.exists()), "slots without a key are removed");
     drop(home);
     std::fs::write(path.join("keyring"), keyring).unwrap();

@@ -14,7 +14,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use unlearn::base::disk::{Disk, DiskError, FileDisk};
 use unlearn::base::rng::Stream;
 use unlearn::vault::backend::{begin_write, compact, open_database};
-use unlearn::vault::error::VaultError;
+use unlearn::vault::VaultError;
 
 const PATH: &str = "home/vault/index.redb";
 const TABLES: [TableDefinition<u64, &[u8]>; 2] =
