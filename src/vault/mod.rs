@@ -15,11 +15,13 @@
 //! long after its name is gone. So forgetting a key makes the next device key, seals the new keyring under
 //! it, and destroys the one before: every older keyring is noise from then on.
 
+mod adding;
 pub mod backend;
 mod error;
 mod handle;
 mod key_store;
 mod keyring;
+mod purge;
 mod samples;
 mod seal;
 mod store;

@@ -12,30 +12,28 @@
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle,
-    WriteTransaction,
+    Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
+use super::adding::Adding;
 use super::backend::{begin_write, compact, open_database};
 use super::error::VaultError;
 use super::handle::Handle;
 use super::keyring::Keyring;
-use super::samples::{Count, Header, NewSample, Sample, Values, short};
-use super::seal::Key;
+use super::samples::{Count, Header, NewSample, Sample, Values};
 use crate::base::disk::Disk;
 use crate::base::hash::{Digest, Parts};
-use crate::base::rng::Stream;
 
-const SAMPLES: TableDefinition<u64, &[u8]> = TableDefinition::new("samples");
-const OWNERS: TableDefinition<[u8; 24], ()> = TableDefinition::new("owners");
-const MARKS: TableDefinition<[u8; 32], u64> = TableDefinition::new("marks");
-const PEOPLE: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("people");
-const FACTS: TableDefinition<&str, u64> = TableDefinition::new("facts");
+pub(super) const SAMPLES: TableDefinition<u64, &[u8]> = TableDefinition::new("samples");
+pub(super) const OWNERS: TableDefinition<[u8; 24], ()> = TableDefinition::new("owners");
+pub(super) const MARKS: TableDefinition<[u8; 32], u64> = TableDefinition::new("marks");
+pub(super) const PEOPLE: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("people");
+pub(super) const FACTS: TableDefinition<&str, u64> = TableDefinition::new("facts");
 
-const NEXT: &str = "next";
+pub(super) const NEXT: &str = "next";
 const PERSON: &str = "unlearn vault: person, version 1";
-const MARK: &str = "unlearn vault: mark, version 1";
+pub(super) const MARK: &str = "unlearn vault: mark, version 1";
 
 /// What is known of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +73,7 @@ pub struct Added {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Store {
@@ -105,15 +103,15 @@ impl Store {
         Ok(store)
     }
 
-    fn begin(&self) -> Result<WriteTransaction, VaultError> {
+    pub(super) fn begin(&self) -> Result<WriteTransaction, VaultError> {
         begin_write(&self.database, &self.path)
     }
 
-    fn commit(&self, write: WriteTransaction) -> Result<(), VaultError> {
+    pub(super) fn commit(&self, write: WriteTransaction) -> Result<(), VaultError> {
         self.step("commit", || Ok(write.commit()?))
     }
 
-    fn step<T>(
+    pub(super) fn step<T>(
         &self,
         what: &'static str,
         run: impl FnOnce() -> Result<T, redb::Error>,
@@ -121,7 +119,7 @@ impl Store {
         run().map_err(|error| VaultError::from_redb(what, &self.path, error))
     }
 
-    fn damaged(&self, what: String) -> VaultError {
+    pub(super) fn damaged(&self, what: String) -> VaultError {
         VaultError::Damaged { path: self.path.clone(), what }
     }
 
@@ -190,7 +188,7 @@ impl Store {
         known.map(|(handle, s)| Ok((handle, self.open_person(keyring, handle, &s)?))).collect()
     }
 
-    fn open_person(
+    pub(super) fn open_person(
         &self,
         keyring: &Keyring,
         handle: Handle,
@@ -352,118 +350,6 @@ impl Store {
         })
     }
 
-    /// Removes whoever has no key in `keyring` any more, and every sample that is also theirs. Says how
-    /// many samples went, and what they took.
-    ///
-    /// # Errors
-    /// If the index cannot be read or written.
-    pub fn purge(&self, keyring: &Keyring) -> Result<Count, VaultError> {
-        let gone = self.strangers(keyring)?;
-        let mut numbers = std::collections::BTreeSet::new();
-        for handle in &gone {
-            numbers.extend(self.numbers_of(*handle)?);
-        }
-        let doomed = self.headers(&numbers)?;
-        if doomed.is_empty() && gone.is_empty() {
-            return Ok(Count::default());
-        }
-        let write = self.begin()?;
-        let lost = self.step("remove samples", || remove(&write, &doomed, &gone))?;
-        for (handle, lost) in self.bereaved(keyring, &doomed) {
-            self.lessen(&write, keyring, handle, lost)?;
-        }
-        self.commit(write)?;
-        Ok(lost)
-    }
-
-    /// Header and length of the records of these numbers.
-    fn headers(
-        &self,
-        numbers: &std::collections::BTreeSet<u64>,
-    ) -> Result<Vec<(u64, Header, u64)>, VaultError> {
-        let table = self.step("read", || Ok(self.database.begin_read()?.open_table(SAMPLES)?))?;
-        let mut found = Vec::new();
-        for &number in numbers {
-            let record = self.step("read", || Ok(table.get(number)?))?;
-            let Some(record) = record else { continue };
-            let (header, _) = Header::decode(record.value())
-                .ok_or_else(|| self.damaged(format!("record {number} has no header")))?;
-            found.push((number, header, record.value().len() as u64));
-        }
-        Ok(found)
-    }
-
-    /// Handles in the index whose key is gone.
-    fn strangers(&self, keyring: &Keyring) -> Result<Vec<Handle>, VaultError> {
-        self.step("read", || {
-            let people = self.database.begin_read()?.open_table(PEOPLE)?;
-            let mut gone = Vec::new();
-            for row in people.iter()? {
-                let handle = Handle(row?.0.value());
-                if keyring.person(&handle).is_none() {
-                    gone.push(handle);
-                }
-            }
-            Ok(gone)
-        })
-    }
-
-    /// What those who stay lose of what they shared.
-    fn bereaved(
-        &self,
-        keyring: &Keyring,
-        doomed: &[(u64, Header, u64)],
-    ) -> std::collections::BTreeMap<Handle, Count> {
-        let mut lost = std::collections::BTreeMap::<Handle, Count>::new();
-        for (_, header, bytes) in doomed {
-            for person in header.people.iter().filter(|p| keyring.person(p).is_some()) {
-                let count = lost.entry(*person).or_default();
-                count.samples += 1;
-                count.held += u64::from(header.held);
-                count.bytes += bytes;
-            }
-        }
-        lost
-    }
-
-    fn lessen(
-        &self,
-        write: &WriteTransaction,
-        keyring: &Keyring,
-        handle: Handle,
-        lost: Count,
-    ) -> Result<(), VaultError> {
-        let mut table = self.step("write", || Ok(write.open_table(PEOPLE)?))?;
-        let sealed = self.step("read", || Ok(table.get(handle.0)?.map(|s| s.value().to_vec())))?;
-        let Some(sealed) = sealed else { return Ok(()) };
-        let mut person = self.open_person(keyring, handle, &sealed)?;
-        person.count.samples -= lost.samples.min(person.count.samples);
-        person.count.held -= lost.held.min(person.count.held);
-        person.count.bytes -= lost.bytes.min(person.count.bytes);
-        person.first_learnable = self.first_learnable(write, handle)?;
-        let sealed = seal_person(keyring, handle, &person)?;
-        self.step("write", || table.insert(handle.0, &sealed[..]).map(drop).map_err(Into::into))
-    }
-
-    fn first_learnable(
-        &self,
-        write: &WriteTransaction,
-        handle: Handle,
-    ) -> Result<Option<u64>, VaultError> {
-        self.step("read", || {
-            let (owners, samples) = (write.open_table(OWNERS)?, write.open_table(SAMPLES)?);
-            for row in owners.range(owner(handle, 0)..=owner(handle, u64::MAX))? {
-                let number = number_of(&row?.0.value());
-                let record = samples.get(number)?;
-                let header = record.and_then(|record| Header::decode(record.value()).map(|h| h.0));
-                if header.is_some_and(|header| !header.held) {
-                    return Ok(Some(number));
-                }
-            }
-            Ok(None)
-        })
-    }
-
     /// Closes it, orderly.
     ///
     /// # Errors
@@ -481,227 +367,34 @@ impl Store {
     }
 }
 
-fn owner(handle: Handle, number: u64) -> [u8; 24] {
+pub(super) fn owner(handle: Handle, number: u64) -> [u8; 24] {
     let mut key = [0; 24];
     key[..16].copy_from_slice(&handle.0);
     key[16..].copy_from_slice(&number.to_be_bytes());
     key
 }
 
-fn number_of(owner: &[u8; 24]) -> u64 {
+pub(super) fn number_of(owner: &[u8; 24]) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&owner[16..]);
     u64::from_be_bytes(number)
 }
 
-fn seal_person(keyring: &Keyring, handle: Handle, person: &Person) -> Result<Vec<u8>, VaultError> {
+pub(super) fn seal_person(
+    keyring: &Keyring,
+    handle: Handle,
+    person: &Person,
+) -> Result<Vec<u8>, VaultError> {
     let key = keyring.person(&handle).ok_or(VaultError::Unknown { handle })?;
     let text = zeroize::Zeroizing::new(postcard::to_allocvec(person).unwrap_or_default());
     Ok(key.seal(PERSON, &handle.0, &text)?)
 }
 
-fn remove(
-    write: &WriteTransaction,
-    doomed: &[(u64, Header, u64)],
-    gone: &[Handle],
-) -> Result<Count, redb::Error> {
-    let (mut samples, mut owners) = (write.open_table(SAMPLES)?, write.open_table(OWNERS)?);
-    let (mut marks, mut people) = (write.open_table(MARKS)?, write.open_table(PEOPLE)?);
-    let mut lost = Count::default();
-    let mut sets = std::collections::BTreeSet::new();
-    for (number, header, bytes) in doomed {
-        samples.remove(number)?;
-        for person in &header.people {
-            owners.remove(owner(*person, *number))?;
-        }
-        sets.insert(Header::set(&header.people));
-        lost.samples += 1;
-        lost.held += u64::from(header.held);
-        lost.bytes += bytes;
-    }
-    for set in sets {
-        marks.retain_in(mark(set, [0; 16])..=mark(set, [255; 16]), |_, _| false)?;
-    }
-    for handle in gone {
-        people.remove(handle.0)?;
-    }
-    let mut facts = write.open_table(FACTS)?;
-    for (name, less) in [("samples", lost.samples), ("held", lost.held), ("bytes", lost.bytes)] {
-        let now = facts.get(name)?.map_or(0, |fact| fact.value());
-        facts.insert(name, now.saturating_sub(less))?;
-    }
-    Ok(lost)
-}
-
-fn mark(set: [u8; 16], of: [u8; 16]) -> [u8; 32] {
+pub(super) fn mark(set: [u8; 16], of: [u8; 16]) -> [u8; 32] {
     let mut key = [0; 32];
     key[..16].copy_from_slice(&set);
     key[16..].copy_from_slice(&of);
     key
-}
-
-/// The tables of one transaction that takes in samples.
-struct Adding<'a> {
-    store: &'a Store,
-    keyring: &'a Keyring,
-    seed: u64,
-    share: f64,
-    samples: Table<'a, u64, &'static [u8]>,
-    owners: Table<'a, [u8; 24], ()>,
-    marks: Table<'a, [u8; 32], u64>,
-    people: Table<'a, [u8; 16], &'static [u8]>,
-    facts: Table<'a, &'static str, u64>,
-    next: u64,
-    bytes: u64,
-    added: Added,
-    /// Whom it concerns, opened once.
-    known: std::collections::BTreeMap<Handle, Person>,
-    /// The key of the people of the sample before: most samples come in rows.
-    last: Option<(Vec<Handle>, Key)>,
-}
-
-impl<'a> Adding<'a> {
-    fn open(
-        store: &'a Store,
-        write: &'a WriteTransaction,
-        keyring: &'a Keyring,
-        (seed, share): (u64, f64),
-    ) -> Result<Self, VaultError> {
-        store.step("open its tables", || {
-            let facts = write.open_table(FACTS)?;
-            let next = facts.get(NEXT)?.map_or(0, |next| next.value());
-            Ok(Self {
-                store,
-                keyring,
-                seed,
-                share,
-                samples: write.open_table(SAMPLES)?,
-                owners: write.open_table(OWNERS)?,
-                marks: write.open_table(MARKS)?,
-                people: write.open_table(PEOPLE)?,
-                facts,
-                next,
-                bytes: 0,
-                added: Added::default(),
-                known: std::collections::BTreeMap::new(),
-                last: None,
-            })
-        })
-    }
-
-    fn one(&mut self, sample: &NewSample) -> Result<(), VaultError> {
-        let key = match &self.last {
-            Some((people, key)) if *people == sample.people => key.clone(),
-            _ => self.keyring.key_of(&sample.people)?,
-        };
-        self.last = Some((sample.people.clone(), key.clone()));
-        let set = Header::set(&sample.people);
-        let text = sample.text();
-        let about = |kind: &[u8], of: &[u8]| mark(set, short(key.mark(MARK, &[kind, of])));
-        // The group is no part of it: the same recording may come again under another name.
-        let group_len = sample.group.as_deref().map_or(0, str::len);
-        let label_end = 1 + sample.label.len();
-        let values = &text[label_end + 1 + group_len..];
-        let twin = about(b"duplicate", &[&text[..label_end], values].concat());
-        if self.read_mark(twin)?.is_some() {
-            self.added.duplicates += 1;
-            return Ok(());
-        }
-        let group = sample.group.as_deref().map(|group| about(b"group", group.as_bytes()));
-        let met = group.map_or(Ok(None), |group| self.read_mark(group))?;
-        let held = match met {
-            Some(held) => held != 0,
-            None => self.draw(about(b"label", sample.label.as_bytes()), &sample.label)?,
-        };
-        let number = self.next;
-        let header =
-            Header { epoch: self.keyring.generation(), held, people: sample.people.clone() };
-        let record = header.seal(&key, number, &text)?;
-        self.store.step("add a sample", || {
-            self.samples.insert(number, &record[..])?;
-            for person in &sample.people {
-                self.owners.insert(owner(*person, number), ())?;
-            }
-            self.marks.insert(twin, number)?;
-            if let Some(group) = group {
-                self.marks.insert(group, u64::from(held))?;
-            }
-            Ok(())
-        })?;
-        self.credit(sample, number, held, record.len() as u64)?;
-        self.next += 1;
-        self.bytes += record.len() as u64;
-        self.added.samples += 1;
-        self.added.held += u64::from(held);
-        Ok(())
-    }
-
-    fn read_mark(&self, mark: [u8; 32]) -> Result<Option<u64>, VaultError> {
-        self.store.step("read", || Ok(self.marks.get(mark)?.map(|value| value.value())))
-    }
-
-    /// Whether the next group of a label is held out, by systematic sampling from a drawn start.
-    fn draw(&mut self, counter: [u8; 32], label: &str) -> Result<bool, VaultError> {
-        let before = self.read_mark(counter)?.unwrap_or(0);
-        let start = Stream::new(self.seed, &format!("vault/holdout/{label}")).unit();
-        let upto = |count: u64| (count as f64 * self.share + start).floor();
-        self.store
-            .step("count a group", || Ok(self.marks.insert(counter, before + 1).map(drop)?))?;
-        Ok(upto(before + 1) > upto(before))
-    }
-
-    fn credit(
-        &mut self,
-        sample: &NewSample,
-        number: u64,
-        held: bool,
-        bytes: u64,
-    ) -> Result<(), VaultError> {
-        for handle in &sample.people {
-            if !self.known.contains_key(handle) {
-                let sealed = self.store.step("read", || {
-                    Ok(self.people.get(handle.0)?.map(|sealed| sealed.value().to_vec()))
-                })?;
-                let sealed = sealed.ok_or(VaultError::Unknown { handle: *handle })?;
-                let person = self.store.open_person(self.keyring, *handle, &sealed)?;
-                self.known.insert(*handle, person);
-            }
-            if let Some(person) = self.known.get_mut(handle) {
-                person.count.samples += 1;
-                person.count.held += u64::from(held);
-                person.count.bytes += bytes;
-                if !held && person.first_learnable.is_none() {
-                    person.first_learnable = Some(number);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, quota: Quota) -> Result<Added, VaultError> {
-        for (handle, person) in &self.known {
-            let sealed = seal_person(self.keyring, *handle, person)?;
-            self.store.step("note a person", || {
-                Ok(self.people.insert(handle.0, &sealed[..]).map(drop)?)
-            })?;
-        }
-        let adds = [
-            ("samples", self.added.samples, quota.samples),
-            ("held", self.added.held, u64::MAX),
-            ("bytes", self.bytes, quota.bytes),
-        ];
-        for (what, more, most) in adds {
-            let now =
-                self.store.step("read", || Ok(self.facts.get(what)?.map_or(0, |f| f.value())))?;
-            let wanted = now.saturating_add(more);
-            if wanted > most && more > 0 {
-                return Err(VaultError::Quota { what, most, wanted });
-            }
-            self.store.step("count", || Ok(self.facts.insert(what, wanted).map(drop)?))?;
-        }
-        self.store.step("count", || Ok(self.facts.insert(NEXT, self.next).map(drop)?))?;
-        Ok(self.added)
-    }
 }
 
 /// Bytes of values, for tests and reports.
