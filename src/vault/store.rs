@@ -260,8 +260,8 @@ impl Store {
         mut take: impl FnMut(u64, &[u8]) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let table = self.step("read", || Ok(self.database.begin_read()?.open_table(SAMPLES)?))?;
-        let mut rows = self.step("read", || Ok(table.iter()?))?;
-        while let Some(row) = rows.next() {
+        let rows = self.step("read", || Ok(table.iter()?))?;
+        for row in rows {
             let (number, record) = self.step("read", || Ok(row?))?;
             take(number.value(), record.value())?;
         }
