@@ -340,7 +340,11 @@ fn nothing_of_who_was_erased_is_in_a_file_or_in_the_memory_of_the_server() {
     for _ in 0..4 {
         Server::ask(&stage, &value!({ "command": "status" }));
     }
-    let places = found(&stage, &server, &[&marker, &marker[..24], name.as_bytes(), &device[8..40]]);
+    let left = person_keys(&stage);
+    let gone: Vec<[u8; 32]> = keys.into_iter().filter(|key| !left.contains(key)).collect();
+    assert_eq!(gone.len(), 1);
+    let marks = [&marker[..], &marker[..24], name.as_bytes(), &device[8..40], &gone[0]];
+    let places = found(&stage, &server, &marks);
     assert_eq!(places, Vec::<String>::new(), "found where it should not be");
     drop(server);
     fs::write(stage.at("home/keyring"), keyring).unwrap();

@@ -71,6 +71,7 @@ impl Home {
         if self.state.pending.is_some() {
             return Err(HomeError::UnderWay { what: "an adaptation" });
         }
+        self.open_store()?;
         let upto = self.store()?.next()?;
         if self.store()?.learners(upto, &[])?.is_empty() {
             return Err(HomeError::NothingToLearn);

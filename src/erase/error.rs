@@ -182,3 +182,25 @@ pub enum HomeError {
     #[error("stopped: `unlearn resume --home DIR` goes on from the last whole epoch")]
     Interrupted,
 }
+
+impl HomeError {
+    /// Whether a file is not what was written, or is gone: what it held must come from elsewhere.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Base { .. }
+                | Self::Model(_)
+                | Self::Disk(DiskError::NotFound { .. })
+        )
+    }
+
+    /// Whether there was no room on the disk.
+    pub(super) fn is_full(&self) -> bool {
+        let of = match self {
+            Self::Disk(error) | Self::Vault(VaultError::Disk(error)) => error,
+            _ => return false,
+        };
+        matches!(of, DiskError::Full { .. })
+    }
+}

@@ -89,18 +89,20 @@ impl Home {
         gather(self.store()?, &self.keyring, frame, None, known, picked)
     }
 
-    /// Whether `model` answers each sample of the probes rightly: calibration first, then holdouts.
+    /// Whether `model` answers each sample of the probes rightly: calibration first, then holdouts. What
+    /// it has no name for it answers wrongly.
     pub(super) fn answers(
         &self,
         model: &Artifact,
         common: &[String],
         leaving: &[Handle],
     ) -> Result<Vec<bool>, HomeError> {
-        let probes = self.probes(&model.meaning.classes, common, leaving)?;
+        let probes = self.probes(common, common, leaving)?;
         let mut all = Vec::new();
-        for set in [&probes.calibration, &probes.holdouts].into_iter().flatten() {
-            let (right, _) = asked(model, set)?;
-            all.extend(right);
+        for set in [probes.calibration, probes.holdouts].into_iter().flatten() {
+            let (set, known) = renamed(set, &model.meaning.classes);
+            let (right, _) = asked(model, &set)?;
+            all.extend(right.into_iter().zip(known).map(|(right, known)| right && known));
         }
         Ok(all)
     }
@@ -180,6 +182,20 @@ impl Home {
 fn of_classes(set: &Dataset, classes: &[String]) -> Dataset {
     // New classes come behind those of the base: labels stay what they are.
     Dataset { classes: classes.to_vec(), ..set.clone() }
+}
+
+/// The set with its labels as `classes` count them, and whether they have the label of each sample.
+fn renamed(set: Dataset, classes: &[String]) -> (Dataset, Vec<bool>) {
+    let places: Vec<Option<u32>> = set
+        .classes
+        .iter()
+        .map(|name| classes.iter().position(|class| class == name).map(|at| at as u32))
+        .collect();
+    let found: Vec<Option<u32>> =
+        set.labels.iter().map(|label| places.get(*label as usize).copied().flatten()).collect();
+    let known = found.iter().map(Option::is_some).collect();
+    let labels = found.into_iter().map(Option::unwrap_or_default).collect();
+    (Dataset { classes: classes.to_vec(), labels, ..set }, known)
 }
 
 /// Of each sample, whether it is answered rightly, and the probability of its true label.

@@ -10,23 +10,28 @@
 //! | `slots/NAME.work` | the last whole epoch of a run, sealed under the key of the slot it will fill |
 //! | `journal` | the erasure that is under way |
 //! | `receipts/N.receipt` | what was erased |
+//! | `ballast` | noise: room for an erasure on a full disk |
 //! | `lock` | nothing: whoever holds its lock has the home |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::anchor::unpacked;
 use super::error::HomeError;
+use super::files::{
+    Opened, decoded, empty_enough, fit, journal_of, open_base, open_slot, sync_above,
+};
 use super::journal::{Job, Journal};
 use super::receipt::SigningKey;
 use super::slot;
-use super::state::{Base, State};
+use super::state::{Base, Model, State};
+use super::upkeep::spend_ballast;
 use crate::base::disk::{Disk, replace};
 use crate::base::entropy;
 use crate::data::{Anchor, Dataset};
-use crate::format::{AnchorPart, Dtype, ModelFile, Provenance};
+use crate::format::{AnchorPart, Dtype, Facts, ModelFile, Provenance};
+use crate::model::Network;
 use crate::model::file::{self, Artifact};
-use crate::vault::{FileKeyStore, Key, KeyStore, Keyring, Level, Quota, Store};
+use crate::vault::{FileKeyStore, Handle, Key, KeyStore, Keyring, Level, Quota, Store};
 
 /// The name of the key that signs receipts.
 pub(super) const SIGNING: &str = "signing";
@@ -120,6 +125,7 @@ impl Home {
             return Err(HomeError::HomeThere { path: folder.to_path_buf() });
         }
         disk.make_folder(folder)?;
+        sync_above(disk.as_mut(), folder)?;
         empty_enough(disk.as_ref(), folder)?;
         for inner in ["keys", "slots", "receipts"] {
             disk.make_folder(&folder.join(inner))?;
@@ -164,8 +170,15 @@ impl Home {
         }
         let keyring = Keyring::open(disk.as_mut(), &path, keys.as_mut())?;
         let state = decoded(&keyring, &path)?;
-        let journal = Journal::open(disk.as_ref(), &folder.join("journal"))?;
-        let store = Store::open(disk.as_mut(), &folder.join("vault.redb"))?;
+        let journal = journal_of(disk.as_ref(), folder, &state)?;
+        let index = folder.join("vault.redb");
+        let store = match Store::open(disk.as_mut(), &index).map_err(HomeError::from) {
+            // The engine writes before it reads.
+            Err(error) if error.is_full() && spend_ballast(disk.as_mut(), folder)? => {
+                Store::open(disk.as_mut(), &index)?
+            }
+            opened => opened?,
+        };
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
         let folder = folder.to_path_buf();
@@ -184,69 +197,19 @@ impl Home {
             memory,
             attends: false,
         };
-        home.hold_against_state()?;
+        home.in_need(Self::hold_against_state)?;
         home.sweep()?;
+        if home.job().is_none() {
+            // Where there is no room now, there may be at the end of the next erasure.
+            let _ = home.keep_ballast();
+        }
         Ok(home)
-    }
-
-    /// Holds the index against what is known, and removes what does not belong.
-    fn hold_against_state(&mut self) -> Result<(), HomeError> {
-        let (found, known) = (self.store()?.next()?, self.state.learnt_upto());
-        if found < known {
-            let path = self.folder.join("vault.redb");
-            return Err(HomeError::RolledBack { path, found, known });
-        }
-        self.store()?.purge(&self.keyring)?;
-        // Whoever has a key and no entry was being enrolled when the power went.
-        let known: Vec<_> =
-            self.store()?.people(&self.keyring)?.into_iter().map(|(h, _)| h).collect();
-        let cut: Vec<_> =
-            self.keyring.people().filter(|h| known.binary_search(h).is_err()).collect();
-        if !cut.is_empty() {
-            let mut keyring = self.keyring.clone();
-            cut.iter().for_each(|handle| _ = keyring.forget(handle));
-            keyring.save(self.disk.as_mut(), self.keys.as_ref())?;
-            self.keyring = keyring;
-        }
-        Ok(())
     }
 
     pub(super) fn reload_base(&mut self) -> Result<(), HomeError> {
         let opened = open_base(self.disk.as_ref(), &self.folder, &self.keyring, &self.state)?;
         (self.base, self.anchor, self.dtype) = (opened.artifact, opened.anchor, opened.dtype);
         Ok(())
-    }
-
-    /// Removes files whose key is gone, and what a cut-short write left behind. Says which.
-    pub(super) fn sweep(&mut self) -> Result<Vec<PathBuf>, HomeError> {
-        let mut doomed = Vec::new();
-        for path in self.disk.list(&self.folder.join("slots"))? {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let slot = name.as_deref().and_then(|name| name.split_once('.')).map(|(slot, _)| slot);
-            let known =
-                slot.is_some_and(|slot| self.keyring.named(&slot::key_name(slot)).is_some());
-            if !known {
-                doomed.push(path);
-            }
-        }
-        for folder in ["", "receipts", "keys"] {
-            let folder = self.folder.join(folder);
-            let hidden = |path: &PathBuf| {
-                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-                name.is_some_and(|name| name.starts_with('.') && name.ends_with(".new"))
-            };
-            doomed.extend(self.disk.list(&folder)?.into_iter().filter(hidden));
-        }
-        for path in &doomed {
-            self.disk.remove(path)?;
-        }
-        if !doomed.is_empty() {
-            for folder in ["slots", "receipts", "keys"] {
-                self.disk.sync_folder(&self.folder.join(folder))?;
-            }
-            self.disk.sync_folder(&self.folder)?;
-        }
-        Ok(doomed)
     }
 
     /// Writes keys and state: under the same device key where they only grew, under a new one where
@@ -270,9 +233,11 @@ impl Home {
             Ok(()) => (self.keyring, self.state) = (keyring, state),
             Err(error) => {
                 // Either may be on the disk now; what is in memory must be the same.
-                if let Ok(found) = Keyring::open(disk, &keyring_path(&self.folder), keys)
+                if let Ok(found) = Keyring::read(disk, &keyring_path(&self.folder), keys)
                     && let Some(state) = State::decode(found.state())
                 {
+                    // A key that stays is destroyed by the next who rotates or opens.
+                    let _ = found.destroy_others(disk, keys);
                     (self.keyring, self.state) = (found, state);
                 }
                 return Err(error.into());
@@ -316,45 +281,6 @@ impl Home {
         self.keys.level()
     }
 
-    /// The index of samples.
-    ///
-    /// # Errors
-    /// If it is closed, because a worker reads it.
-    pub fn store(&self) -> Result<&Store, HomeError> {
-        self.store.as_ref().ok_or(HomeError::UnderWay { what: "a run" })
-    }
-
-    /// Closes the index, for another process to read it.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn close_store(&mut self) -> Result<(), HomeError> {
-        match self.store.take() {
-            Some(store) => Ok(store.close()?),
-            None => Ok(()),
-        }
-    }
-
-    /// Opens the index, if it was closed.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn open_store(&mut self) -> Result<(), HomeError> {
-        if self.store.is_none() {
-            let path = self.folder.join("vault.redb");
-            self.store = Some(Store::open(self.disk.as_mut(), &path)?);
-        }
-        Ok(())
-    }
-
-    /// Gives freed pages of the index back to the disk.
-    pub(super) fn compact(&mut self) -> Result<(), HomeError> {
-        match &mut self.store {
-            Some(store) => Ok(store.compact()?),
-            None => Err(HomeError::UnderWay { what: "a run" }),
-        }
-    }
-
     /// Opens a home for a worker of the process that has it: to do the work that is ordered, and change
     /// nothing else.
     ///
@@ -371,7 +297,7 @@ impl Home {
         }
         let keyring = Keyring::read(disk.as_ref(), &path, keys.as_ref())?;
         let state = decoded(&keyring, &path)?;
-        let journal = Journal::open(disk.as_ref(), &folder.join("journal"))?;
+        let journal = journal_of(disk.as_ref(), folder, &state)?;
         let store = Some(Store::open(disk.as_mut(), &folder.join("vault.redb"))?);
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
@@ -425,9 +351,27 @@ impl Home {
     /// Whether the model in `slot`, or the base, can still be read.
     pub(super) fn readable(&self, slot: Option<&str>) -> bool {
         match slot {
-            Some(slot) => self.keyring.named(&slot::key_name(slot)).is_some(),
+            Some(slot) => self.model(Some(slot)).is_ok(),
             None => !self.state.base.dead,
         }
+    }
+
+    /// The newest model that learnt from none of `people` and can be read; the base where there is none.
+    pub(super) fn clean_ancestor(&self, people: &[Handle]) -> Option<&Model> {
+        let clean = |model: &&Model| !model.holds(people) && self.readable(Some(&model.slot));
+        self.state.models.iter().rev().find(clean)
+    }
+
+    /// Writes what takes the place of a base that knew somebody and that nothing can repair: the same
+    /// network as it is drawn, with nobody's data in it.
+    pub(super) fn write_blank(&mut self) -> Result<Artifact, HomeError> {
+        let network = Network::new(self.base.network.description.clone(), self.state.seed);
+        let facts = Facts::new(Provenance::Population).with("command", "reset");
+        let bytes = file::encode(&network, &self.base.meaning, &facts, self.dtype, None, None)?;
+        let path = self.folder.join("base.esm");
+        replace(self.disk.as_mut(), &path, &bytes)?;
+        let damaged = |source| HomeError::Base { path: path.clone(), source };
+        Ok(Opened::of(&ModelFile::from_bytes(bytes).map_err(damaged)?, &path)?.artifact)
     }
 
     /// A part of the anchor set, where there is one.
@@ -437,117 +381,5 @@ impl Home {
             AnchorPart::Train => &anchor.train,
             AnchorPart::Calibrate => &anchor.calibrate,
         })
-    }
-}
-
-fn decoded(keyring: &Keyring, path: &Path) -> Result<State, HomeError> {
-    State::decode(keyring.state()).ok_or_else(|| HomeError::Damaged {
-        path: path.to_path_buf(),
-        offset: 20,
-        what: "its state is of another version of the program".into(),
-    })
-}
-
-/// Whether a package can be a base.
-fn fit(file: &ModelFile, path: &Path) -> Result<(), HomeError> {
-    let unfit = |rule: &str| HomeError::Unfit { path: path.to_path_buf(), rule: rule.into() };
-    if file.facts().provenance == Provenance::Undeclared {
-        return Err(unfit(
-            "the base does not say whose data is in it: make it with `--provenance population` if nobody of this device is in it, else with `--provenance enrolled`",
-        ));
-    }
-    let anchor =
-        file.anchor().map_err(|source| HomeError::Base { path: path.to_path_buf(), source })?;
-    let has = |part| anchor.as_ref().is_some_and(|set| set.parts.contains(&part));
-    if !has(AnchorPart::Train) || !has(AnchorPart::Calibrate) {
-        return Err(unfit(
-            "the base has no anchor set to train and to measure on: make it with `unlearn prune --anchor N`",
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses a folder that holds something other than a home that was begun.
-fn empty_enough(disk: &dyn Disk, folder: &Path) -> Result<(), HomeError> {
-    let ours = ["keys", "slots", "receipts", "base.esm", "vault.redb", "lock", "socket"];
-    for found in disk.list(folder)? {
-        let name = found.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_default();
-        if !ours.contains(&&*name) && !name.starts_with('.') {
-            return Err(HomeError::NotEmpty { path: folder.to_path_buf(), found });
-        }
-    }
-    Ok(())
-}
-
-fn open_base(
-    disk: &dyn Disk,
-    folder: &Path,
-    keyring: &Keyring,
-    state: &State,
-) -> Result<Opened, HomeError> {
-    let path = folder.join("base.esm");
-    let opened = match &state.base.slot {
-        Some(slot) => open_slot(disk, folder, keyring, slot)?,
-        None => {
-            let damaged = |source| HomeError::Base { path: path.clone(), source };
-            let file = ModelFile::from_bytes(disk.read(&path)?).map_err(damaged)?;
-            file.verify().map_err(damaged)?;
-            Opened::of(&file, &path)?
-        }
-    };
-    let artifact = &opened.artifact;
-    if artifact.id.0 != state.base.id {
-        return Err(HomeError::Damaged {
-            path,
-            offset: 0,
-            what: format!(
-                "it is model {}, another than was installed; put back the one that was",
-                artifact.id.short()
-            ),
-        });
-    }
-    Ok(opened)
-}
-
-pub(super) fn open_slot(
-    disk: &dyn Disk,
-    folder: &Path,
-    keyring: &Keyring,
-    slot: &str,
-) -> Result<Opened, HomeError> {
-    let path = slot::path_of(folder, slot);
-    let Some(key) = keyring.named(&slot::key_name(slot)) else {
-        return Err(HomeError::Damaged {
-            path,
-            offset: 0,
-            what: "its key was destroyed: it cannot be read any more, and should not be".into(),
-        });
-    };
-    let mut bytes = slot::read(disk, &path, key)?;
-    let damaged = |source| HomeError::Base { path: path.clone(), source };
-    let file = ModelFile::from_bytes(std::mem::take(&mut *bytes)).map_err(damaged)?;
-    Opened::of(&file, &path)
-}
-
-/// What a model file holds, the anchor set in two parts.
-pub(super) struct Opened {
-    pub artifact: Artifact,
-    pub anchor: Option<Anchor>,
-    pub dtype: Dtype,
-}
-
-impl Opened {
-    fn of(file: &ModelFile, path: &Path) -> Result<Self, HomeError> {
-        let artifact = file::read(file, path)?;
-        let classes = &artifact.meaning.classes;
-        let anchor = artifact.anchor.as_ref().map(|set| unpacked(set, classes)).transpose();
-        let anchor = anchor.map_err(|error| HomeError::Unfit {
-            path: path.to_path_buf(),
-            rule: error.to_string(),
-        })?;
-        let weight = artifact.network.parameters.iter().find(|p| p.shape.len() > 1);
-        let dtype = weight.and_then(|p| file.tensor(&p.name)).map_or(Dtype::F32, |t| t.dtype());
-        Ok(Self { artifact, anchor, dtype })
     }
 }

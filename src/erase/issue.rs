@@ -8,9 +8,9 @@ use super::home::Home;
 use super::journal::{Choice, Decision, Job};
 use super::learn::Done;
 use super::receipt::{
-    Accuracy, Claimed, Destroyed, EarlierModel, Estimate, Evidence, Fate, Gate, Guarantee, Hex,
-    Lineage, MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt, Request, Software, Times,
-    Verdict, limits, settings,
+    Accuracy, Destroyed, EarlierModel, Estimate, Evidence, Fate, Gate, Guarantee, Hex, Lineage,
+    MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt, Request, Software, Times, Verdict,
+    limits, settings,
 };
 use super::receipt::{Power, VERSION};
 use super::slot;
@@ -27,19 +27,6 @@ impl Home {
     /// Where a receipt lies.
     pub fn receipt_path(&self, number: u64) -> PathBuf {
         self.folder.join("receipts").join(format!("{number:06}.receipt"))
-    }
-
-    /// The receipt of `job`, if it is the last one that the state knows of.
-    pub(super) fn receipt_of(&self, job: &Job) -> Result<Option<u64>, HomeError> {
-        let number = self.state.receipts;
-        let path = self.receipt_path(number);
-        if number == 0 || !self.disk.exists(&path)? {
-            return Ok(None);
-        }
-        let claimed = Claimed::parse(&self.disk.read(&path)?)?;
-        let known = |id: &Hex<16>| job.requests.iter().any(|open| open.request.id == id.0);
-        let ours = claimed.receipt().requests.iter().all(|request| known(&request.id));
-        Ok(ours.then_some(number))
     }
 
     /// The guarantee of what was decided.
@@ -62,10 +49,6 @@ impl Home {
             state.erased_models.push(state.base.id);
             if let Some(slot) = &state.base.slot {
                 keyring.drop_named(&slot::key_name(slot));
-            }
-            for model in state.models.drain(..) {
-                state.erased_models.push(model.id);
-                keyring.drop_named(&slot::key_name(&model.slot));
             }
             let provenance = Provenance::Enrolled;
             let slot = Some(work.slot.clone());

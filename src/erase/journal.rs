@@ -140,6 +140,19 @@ pub struct Journal {
     link: Id,
     body: Vec<u8>,
     events: Vec<Event>,
+    /// The link behind each event.
+    links: Vec<Id>,
+}
+
+/// Where a journal stands to what the state of the home says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// What it holds came after the last job that ended.
+    Open,
+    /// What it holds is the last job that ended; the power went before it was emptied.
+    Ended,
+    /// It is an older one, or another home's.
+    Elsewhere,
 }
 
 impl Journal {
@@ -150,8 +163,8 @@ impl Journal {
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, HomeError> {
         let path = path.to_path_buf();
         if !disk.exists(&path)? {
-            let (body, events) = (Vec::new(), Vec::new());
-            return Ok(Self { path, head: [0; 32], link: [0; 32], body, events });
+            let (body, events, links) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok(Self { path, head: [0; 32], link: [0; 32], body, events, links });
         }
         let bytes = disk.read(&path)?;
         let damaged = |offset: usize, what: &str| HomeError::Damaged {
@@ -173,7 +186,8 @@ impl Journal {
             return Err(damaged(8, "another version of the program wrote it"));
         }
         let head: Id = reader.array().map_err(short)?;
-        let (start, mut link, mut events) = (reader.position(), head, Vec::new());
+        let (start, mut link) = (reader.position(), head);
+        let (mut events, mut links) = (Vec::new(), Vec::new());
         while reader.remaining() > 0 {
             let at = reader.position();
             let len = reader.u32().map_err(short)? as usize;
@@ -184,9 +198,10 @@ impl Journal {
             }
             let event = postcard::from_bytes(record);
             events.push(event.map_err(|_| damaged(at, "a record does not decode"))?);
+            links.push(link);
         }
         let body = bytes[start..].to_vec();
-        Ok(Self { path, head, link, body, events })
+        Ok(Self { path, head, link, body, events, links })
     }
 
     /// Adds `events`, durably and at once.
@@ -194,30 +209,47 @@ impl Journal {
     /// # Errors
     /// If they cannot be written; none of them is there then.
     pub fn add(&mut self, disk: &mut dyn Disk, events: Vec<Event>) -> Result<(), HomeError> {
-        let (mut link, mut body) = (self.link, self.body.clone());
+        let (mut link, mut body, mut links) = (self.link, self.body.clone(), Vec::new());
         for event in &events {
             let record = postcard::to_allocvec(event).unwrap_or_default();
             link = link_of(&link, &record);
             body.extend((record.len() as u32).to_le_bytes());
             body.extend(record);
             body.extend(link);
+            links.push(link);
         }
         self.write(disk, self.head, &body)?;
         (self.link, self.body) = (link, body);
         self.events.extend(events);
+        self.links.extend(links);
         Ok(())
     }
 
-    /// Ends the job: the next journal begins where this one ended.
+    /// Empties it: the next job begins behind `head`, the link at which the last one ended.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn close(&mut self, disk: &mut dyn Disk) -> Result<(), HomeError> {
-        self.write(disk, self.link, &[])?;
-        self.head = self.link;
+    pub fn close(&mut self, disk: &mut dyn Disk, head: Id) -> Result<(), HomeError> {
+        self.write(disk, head, &[])?;
+        (self.head, self.link) = (head, head);
         self.body.clear();
         self.events.clear();
+        self.links.clear();
         Ok(())
+    }
+
+    /// The link behind the last event.
+    pub fn link(&self) -> Id {
+        self.link
+    }
+
+    /// Where it stands, if the last job ended at `last`.
+    pub fn stands(&self, last: &Id) -> Stands {
+        match self.head == *last {
+            true => Stands::Open,
+            false if self.links.contains(last) => Stands::Ended,
+            false => Stands::Elsewhere,
+        }
     }
 
     fn write(&self, disk: &mut dyn Disk, head: Id, body: &[u8]) -> Result<(), HomeError> {

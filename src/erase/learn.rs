@@ -226,23 +226,12 @@ impl Home {
         if !self.disk.exists(&path)? {
             return Ok(None);
         }
-        let mut bytes = slot::read(self.disk.as_ref(), &path, key)?;
-        let wrong = || HomeError::Damaged {
-            path: path.clone(),
-            offset: 0,
-            what: "it is no checkpoint of this version; remove it, and the run begins anew".into(),
-        };
-        let mut reader = Reader::new(&bytes);
-        let leg = reader.u32().map_err(|_| wrong())? as usize;
-        let epoch = reader.u32().map_err(|_| wrong())? as usize;
-        let rest = bytes.split_off(8);
-        let artifact = reread(&rest, &path)?;
-        let momentum = artifact.momentum.ok_or_else(wrong)?;
-        if leg >= work.legs.len() {
-            return Err(wrong());
+        match slot::read(self.disk.as_ref(), &path, key).and_then(|b| decoded(b, &path)) {
+            Ok(checkpoint) => Ok(checkpoint.filter(|one| one.leg < work.legs.len())),
+            // It only saves time: a damaged one is none, and the run begins anew.
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
         }
-        let (network, classes) = (artifact.network, artifact.meaning.classes);
-        Ok(Some(Checkpoint { leg, state: State { network, momentum, epoch }, classes }))
     }
 
     /// Removes the checkpoint of `work`, if there is one.
@@ -298,6 +287,17 @@ impl Watch for Keeper<'_> {
             .map_err(|error| failed(Box::new(error)))?;
         Ok(Control::Continue)
     }
+}
+
+fn decoded(mut bytes: Zeroizing<Vec<u8>>, path: &Path) -> Result<Option<Checkpoint>, HomeError> {
+    let mut reader = Reader::new(&bytes);
+    let (Ok(leg), Ok(epoch)) = (reader.u32(), reader.u32()) else { return Ok(None) };
+    let (leg, epoch) = (leg as usize, epoch as usize);
+    let artifact = reread(&bytes.split_off(8), path)?;
+    let (network, classes) = (artifact.network, artifact.meaning.classes);
+    let checkpoint =
+        |momentum| Checkpoint { leg, state: State { network, momentum, epoch }, classes };
+    Ok(artifact.momentum.map(checkpoint))
 }
 
 fn reread(bytes: &[u8], path: &Path) -> Result<Artifact, HomeError> {

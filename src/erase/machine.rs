@@ -14,11 +14,11 @@ use super::journal::{Choice, Decision, Event, Job, Verdict};
 use super::learn::{Done, Onlooker};
 use super::receipt::{Hex, Policy};
 use super::slot;
-use super::state::State;
+use super::state::{Base, Model, State};
 use crate::base::clock;
 use crate::model::file::Artifact;
 use crate::train::{Control, Progress};
-use crate::vault::{Count, Key};
+use crate::vault::{Count, Key, Keyring};
 
 /// What came of an erasure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -134,13 +134,15 @@ impl Home {
         limits: Limits,
         onlooker: &mut dyn Onlooker,
     ) -> Result<Option<Erased>, HomeError> {
+        self.open_store()?;
         match job.next() {
-            Next::Stop => self.note(Event::Stopped(clock::now()))?,
-            Next::Decide => self.decide(job)?,
-            Next::Shred => self.shred(job)?,
+            // A model wants more room than any ballast has.
             Next::Unlearn => self.unlearn(job, onlooker)?,
-            Next::Gate => self.gate(job, limits)?,
-            Next::Commit => return self.commit(job).map(Some),
+            Next::Stop => self.in_need(|home| home.note(Event::Stopped(clock::now())))?,
+            Next::Decide => self.in_need(|home| home.decide(job))?,
+            Next::Shred => self.in_need(|home| home.shred(job))?,
+            Next::Gate => self.in_need(|home| home.gate(job, limits))?,
+            Next::Commit => return self.in_need(|home| home.commit(job)),
         }
         Ok(None)
     }
@@ -152,6 +154,8 @@ impl Home {
     /// Decides how, and makes the key of what will be written.
     fn decide(&mut self, job: &Job) -> Result<(), HomeError> {
         let people = job.people();
+        // What a full disk left of somebody whose key is gone was counted already.
+        self.change_index(|store, keyring| store.purge(keyring))?;
         let plan = self.plan_of(job, clock::now())?;
         let way = plan.taken().cloned();
         let work = way.as_ref().and_then(|way| way.work.clone());
@@ -175,14 +179,17 @@ impl Home {
             keyring.put(&slot::key_name(&work.slot), Key::fresh()?);
         }
         self.keep(keyring, state, false)?;
-        let holding = self.state.holding(&people);
+        // What was made from a base that knows them knows them.
+        let knows = |model: &&Model| job.in_base() || model.holds(&people);
+        let holding = self.state.models.iter().filter(knows);
         let (slots, ids) = holding.map(|model| (model.slot.clone(), model.id)).unzip();
+        let ancestor = self.clean_ancestor(&people).filter(|_| !job.in_base());
         let decision = Decision {
             choice: plan.choice,
             holding: slots,
             holding_ids: ids,
             base_holds: job.in_base(),
-            ancestor: self.state.clean_ancestor(&people).map(|model| model.slot.clone()),
+            ancestor: ancestor.map(|model| model.slot.clone()),
             parent: self.state.live_model().map_or(self.state.base.id, |model| model.id),
             doomed: self.store()?.owned(&people)?,
             seconds: way.as_ref().map_or(0.0, |way| way.seconds),
@@ -211,7 +218,7 @@ impl Home {
             }
         }
         self.keep(keyring, state, true)?;
-        self.store()?.purge(&self.keyring)?;
+        self.change_index(|store, keyring| store.purge(keyring))?;
         self.sweep()?;
         // Counted before: this may be the second time.
         self.note(Event::Shredded(clock::now(), decision.doomed))
@@ -252,6 +259,8 @@ impl Home {
             Err(HomeError::Train(crate::train::TrainError::Diverged { tensor, .. })) => {
                 self.note_failed(format!("the run diverged at `{tensor}`"))
             }
+            // What it begins with cannot be read: there are ways that begin elsewhere.
+            Err(error) if error.is_damage() => self.note_failed(error.to_string()),
             Err(error) => Err(error),
         }
     }
@@ -271,7 +280,7 @@ impl Home {
             let verdict = Verdict { told: String::new(), passed: true };
             return self.note(Event::Gated(now, verdict));
         };
-        let candidate = self.model(Some(&work.slot))?;
+        let Some(candidate) = self.candidate(&work.slot)? else { return Ok(()) };
         let ancestor = self.model(decision.ancestor.as_deref())?;
         let gated = self.judge(&candidate, &ancestor, &decision.before, job, limits)?;
         let told = serde_json::to_string(&gated).unwrap_or_default();
@@ -285,21 +294,26 @@ impl Home {
     }
 
     /// Lets the candidate serve, gives the receipt, and ends the job.
-    fn commit(&mut self, job: &Job) -> Result<Erased, HomeError> {
+    fn commit(&mut self, job: &Job) -> Result<Option<Erased>, HomeError> {
         let decision = decision(job)?.clone();
-        let mut state = self.state.clone();
-        let mut keyring = self.keyring.clone();
         // Power may have gone between this and the end of the journal.
-        let noted = state.pending.is_none() && self.receipt_of(job)?.is_some();
-        if !noted {
-            self.settle(job, &decision, &mut state, &mut keyring)?;
-            let child = match (&decision.work, &state.live) {
-                (Some(work), _) => self.model(Some(&work.slot))?,
-                (None, Some(slot)) => self.model(Some(slot))?,
-                (None, None) => self.base.clone(),
+        if !self.ended() {
+            let blank = match decision.choice == Choice::Reset && decision.base_holds {
+                true => Some(self.write_blank()?),
+                false => None,
             };
+            let mut state = self.state.clone();
+            let mut keyring = self.keyring.clone();
+            self.settle(job, &decision, blank.as_ref(), &mut state, &mut keyring);
+            let child = match (&decision.work, &state.live) {
+                (Some(work), _) => self.candidate(&work.slot)?,
+                (None, Some(slot)) => Some(self.model(Some(slot))?),
+                (None, None) => Some(blank.unwrap_or_else(|| self.base.clone())),
+            };
+            let Some(child) = child else { return Ok(None) };
             let signed = self.write_receipt(job, &decision, &state, &child)?;
             (state.receipts, state.last_receipt) = (state.receipts + 1, signed);
+            state.journal = self.journal.link();
             self.keep(keyring, state, true)?;
         }
         self.reopen_base()?;
@@ -307,8 +321,33 @@ impl Home {
         self.compact()?;
         let (_, count) = job.shredded.unwrap_or_default();
         let erased = self.told(job, &decision, count)?;
-        self.journal.close(self.disk.as_mut())?;
-        Ok(erased)
+        self.journal.close(self.disk.as_mut(), self.state.journal)?;
+        // It may have been spent; where there is no room now, there may be another day.
+        let _ = self.keep_ballast();
+        Ok(Some(erased))
+    }
+
+    /// Empties a journal whose job has ended, which the power was in the way of.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn end_journal(&mut self) -> Result<(), HomeError> {
+        if self.ended() {
+            self.reopen_base()?;
+            self.sweep()?;
+            self.journal.close(self.disk.as_mut(), self.state.journal)?;
+        }
+        Ok(())
+    }
+
+    /// What the repair came to. `None` if it cannot be read: that is noted as a failure, and another way
+    /// is decided next.
+    fn candidate(&mut self, slot: &str) -> Result<Option<Artifact>, HomeError> {
+        match self.model(Some(slot)) {
+            Ok(model) => Ok(Some(model)),
+            Err(error) if error.is_damage() => self.note_failed(error.to_string()).map(|()| None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The state after the job, with the keys that go.
@@ -316,9 +355,10 @@ impl Home {
         &self,
         job: &Job,
         decision: &Decision,
+        blank: Option<&Artifact>,
         state: &mut State,
-        keyring: &mut crate::vault::Keyring,
-    ) -> Result<(), HomeError> {
+        keyring: &mut Keyring,
+    ) {
         let done = job.unlearnt.as_ref().and_then(|(_, done)| done.clone());
         for slot in &decision.holding {
             keyring.drop_named(&slot::key_name(slot));
@@ -329,31 +369,25 @@ impl Home {
             (Some(work), Some(done)) => self.adopt_repair(decision, work, &done, state, keyring),
             _ if decision.choice == Choice::Reset => {
                 state.live = decision.ancestor.clone();
-                if decision.base_holds {
-                    self.bury_base(state, keyring);
-                    state.models.clear();
-                    state.live = None;
-                    state.base.dead = true;
+                if let Some(blank) = blank {
+                    state.erased_models.push(state.base.id);
+                    if let Some(slot) = &state.base.slot {
+                        keyring.drop_named(&slot::key_name(slot));
+                    }
+                    let (id, provenance) = (blank.id.0, state.base.provenance);
+                    state.base = Base { id, provenance, slot: None, dead: true };
                 }
             }
             _ => {}
         }
         state.pending = None;
-        Ok(())
-    }
-
-    fn bury_base(&self, state: &mut State, keyring: &mut crate::vault::Keyring) {
-        state.erased_models.push(state.base.id);
-        if let Some(slot) = &state.base.slot {
-            keyring.drop_named(&slot::key_name(slot));
-        }
     }
 
     fn reopen_base(&mut self) -> Result<(), HomeError> {
-        if self.state.base.dead || self.base.id.0 == self.state.base.id {
-            return Ok(());
+        match self.base.id.0 == self.state.base.id {
+            true => Ok(()),
+            false => self.reload_base(),
         }
-        self.reload_base()
     }
 
     fn told(&self, job: &Job, decision: &Decision, count: Count) -> Result<Erased, HomeError> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::error::HomeError;
 use super::home::Home;
-use crate::vault::{Added, Handle, Key, NewSample, Person, Sample, Values};
+use crate::vault::{Added, Handle, Key, NewSample, Person, Sample, Values, VaultError};
 
 /// Samples that are taken in by one transaction.
 const BATCH: usize = 1024;
@@ -71,6 +71,7 @@ impl Home {
         if self.job().is_some_and(|job| job.stopped.is_some()) {
             return Err(HomeError::UnderWay { what: "an erasure" });
         }
+        self.open_store()?;
         let expected: usize = self.base.network.description.input_shape().iter().product();
         for (index, sample) in samples.iter().enumerate() {
             let found = sample.values.len();
@@ -94,12 +95,13 @@ impl Home {
         for (piece, samples) in samples.chunks(BATCH).enumerate() {
             let new: Vec<NewSample> =
                 samples.iter().map(|sample| handled(sample, &known)).collect();
-            let added = self.store()?.add(&self.keyring, rules, self.state.quota, &new);
+            let quota = self.state.quota;
+            let added = self.change_index(|store, keyring| store.add(keyring, rules, quota, &new));
             let added = added.map_err(|error| match error {
-                crate::vault::VaultError::Sample { index, rule } => {
+                HomeError::Vault(VaultError::Sample { index, rule }) => {
                     HomeError::Sample { index: piece * BATCH + index, rule }
                 }
-                other => other.into(),
+                other => other,
             })?;
             taken.added.samples += added.samples;
             taken.added.held += added.held;
@@ -126,7 +128,7 @@ impl Home {
         }
         if !new.is_empty() {
             self.keep(keyring, self.state.clone(), false)?;
-            self.store()?.enrol(&self.keyring, &new)?;
+            self.change_index(|store, keyring| store.enrol(keyring, &new))?;
         }
         Ok(new.len() as u64)
     }

@@ -84,7 +84,7 @@ impl Home {
     ) -> Result<Plan, HomeError> {
         let holding: Vec<&Model> = self.state.holding(people).collect();
         let live = self.state.live_model().filter(|model| model.holds(people));
-        let ancestor = self.state.clean_ancestor(people);
+        let ancestor = self.clean_ancestor(people);
         let mut ways = Vec::new();
         if live.is_none() && !in_base {
             ways.push(still(Choice::NeverLearnt, None));
@@ -170,7 +170,10 @@ impl Home {
     fn l1_sparse(&self, people: &[Handle], in_base: bool) -> Result<Way, HomeError> {
         let choice = Choice::L1Sparse;
         if !self.readable(self.state.live.as_deref()) {
-            return Ok(still(choice, Some("the model that was served is destroyed already")));
+            return Ok(still(
+                choice,
+                Some("the model that was served is destroyed already, or damaged"),
+            ));
         }
         let live = self.model(self.state.live.as_deref())?;
         let upto = self.state.learnt_upto();

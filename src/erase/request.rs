@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::error::HomeError;
 use super::home::Home;
-use super::journal::{Choice, Event, Request};
+use super::journal::{Choice, Event, Job, Request};
 use super::receipt::{Hex, Nonce, Policy, commit, limits::MAX_REQUESTS};
 use crate::base::{clock, entropy, scrub};
 use crate::format::Provenance;
@@ -76,11 +76,15 @@ impl Home {
     /// # Errors
     /// If nobody has a name, somebody was asked for twice, or the journal cannot be written.
     pub fn receive(&mut self, wishes: Vec<Wish>, stop: bool) -> Result<Vec<Ticket>, HomeError> {
+        self.open_store()?;
+        self.end_journal()?;
         let now = clock::now();
         let job = self.job();
-        let mut asked = job.as_ref().map_or_else(Vec::new, super::journal::Job::people);
-        let running = job.is_some_and(|job| job.stopped.is_some());
-        let (mut events, mut tickets) = (Vec::new(), Vec::new());
+        let mut asked = job.as_ref().map_or_else(Vec::new, Job::people);
+        let running = job.as_ref().is_some_and(|job| job.stopped.is_some());
+        let mut events: Vec<Event> =
+            job.and_then(|job| self.shredded_silently(&job)).into_iter().collect();
+        let mut tickets = Vec::new();
         for wish in wishes {
             let person = self.handle_of(&wish.subject)?;
             let nonce = wish.nonce.map_or_else(Nonce::draw, Ok)?;
@@ -109,7 +113,7 @@ impl Home {
                 method: wish.method,
                 deadline: wish.deadline.map(|seconds| now.saturating_add(seconds)),
                 serve_until_repaired: wish.serve_until_repaired,
-                in_base: self.state.base.provenance == Provenance::Enrolled && !wish.not_in_base,
+                in_base: self.knows_people_here() && !wish.not_in_base,
                 at: now,
             }));
         }
@@ -120,7 +124,7 @@ impl Home {
         if stop || running {
             events.push(Event::Stopped(clock::now()));
         }
-        self.journal.add(self.disk.as_mut(), events)?;
+        self.in_need(|home| home.journal.add(home.disk.as_mut(), events.clone()))?;
         Ok(tickets)
     }
 
@@ -139,9 +143,22 @@ impl Home {
         let id = open.request.id;
         self.journal.add(self.disk.as_mut(), vec![Event::Cancelled(id)])?;
         if self.job().is_none() {
-            self.journal.close(self.disk.as_mut())?;
+            self.journal.close(self.disk.as_mut(), self.state.journal)?;
         }
         Ok(())
+    }
+
+    /// Whether people of this site are in the base.
+    fn knows_people_here(&self) -> bool {
+        self.state.base.provenance == Provenance::Enrolled && !self.state.base.dead
+    }
+
+    /// What is to be noted where samples and keys went and it was not noted before the power did: a
+    /// request that joins would count only what is left.
+    fn shredded_silently(&self, job: &Job) -> Option<Event> {
+        let (_, decision) = job.decision.as_ref().filter(|_| job.shredded.is_none())?;
+        let gone = job.people().iter().all(|person| self.keyring.person(person).is_none());
+        gone.then(|| Event::Shredded(clock::now(), decision.doomed))
     }
 
     /// Who may answer now: nobody who knows somebody whose erasure has begun, unless everybody agreed to
@@ -152,15 +169,17 @@ impl Home {
             None if self.state.base.dead => Served::Nobody,
             None => Served::Base,
         };
-        let Some(job) = self.job().filter(|job| job.stopped.is_some()) else { return live() };
+        let open = |job: &Job| job.stopped.is_some() && !self.ended();
+        let Some(job) = self.job().filter(open) else { return live() };
         let people = job.people();
         let knows = job.in_base() || self.state.live_model().is_some_and(|m| m.holds(&people));
         if !knows || job.serve_until_repaired() {
             return live();
         }
         match self.state.clean_ancestor(&people) {
-            _ if job.in_base() || self.state.base.dead => Served::Nobody,
+            _ if job.in_base() => Served::Nobody,
             Some(model) => Served::Slot(model.slot.clone()),
+            None if self.state.base.dead => Served::Nobody,
             None => Served::Base,
         }
     }

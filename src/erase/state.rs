@@ -45,6 +45,8 @@ pub struct State {
     pub receipts: u64,
     /// The digest of the last of them.
     pub last_receipt: Id,
+    /// The link of the journal at which the last job ended.
+    pub journal: Id,
 }
 
 /// The model package that was installed, or what took its place.
@@ -156,6 +158,7 @@ impl State {
             erased_models: Vec::new(),
             receipts: 0,
             last_receipt: [0; 32],
+            journal: [0; 32],
         }
     }
 
@@ -188,6 +191,12 @@ impl State {
     /// The newest model that learnt from none of `people`; the base where there is none.
     pub fn clean_ancestor(&self, people: &[Handle]) -> Option<&Model> {
         self.models.iter().rev().find(|model| !model.holds(people))
+    }
+
+    /// Samples that something was, or is to be, learnt from have numbers below this.
+    pub fn ordered_upto(&self) -> u64 {
+        let legs = self.pending.iter().flat_map(|work| work.legs.iter().map(|leg| leg.upto));
+        legs.fold(self.learnt_upto(), u64::max)
     }
 
     /// The samples that some model learnt from all have numbers below this.

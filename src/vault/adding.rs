@@ -1,6 +1,4 @@
-//! Taking samples in: one transaction, its tables open.
-
-use std::collections::BTreeMap;
+//! Taking samples in: one transaction.
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -10,12 +8,10 @@ use super::keyring::Keyring;
 use super::samples::{Header, NewSample, short};
 use super::seal::Key;
 use super::store::{
-    Added, FACTS, MARKS, NEXT, OWNERS, PEOPLE, Person, Quota, SAMPLES, Store, mark, owner,
+    Added, FACTS, MARK, MARKS, NEXT, OWNERS, PEOPLE, Person, Quota, SAMPLES, Store, mark, owner,
     seal_person,
 };
 use crate::base::rng::Stream;
-
-const MARK: &str = "unlearn vault: mark, version 1";
 
 /// The tables of one transaction that takes in samples.
 pub(super) struct Adding<'a> {
@@ -32,7 +28,7 @@ pub(super) struct Adding<'a> {
     bytes: u64,
     added: Added,
     /// Whom it concerns, opened once.
-    known: BTreeMap<Handle, Person>,
+    known: std::collections::BTreeMap<Handle, Person>,
     /// The key of the people of the sample before: most samples come in rows.
     last: Option<(Vec<Handle>, Key)>,
 }
@@ -60,7 +56,7 @@ impl<'a> Adding<'a> {
                 next,
                 bytes: 0,
                 added: Added::default(),
-                known: BTreeMap::new(),
+                known: std::collections::BTreeMap::new(),
                 last: None,
             })
         })

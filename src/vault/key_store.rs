@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::VaultError;
 use super::seal::Key;
-use crate::base::disk::{Disk, replace};
+use crate::base::disk::{Disk, DiskError, replace};
 use crate::base::hash::Digest;
 
 /// How far an erased key is out of reach: what a receipt may say of it.
@@ -156,11 +156,15 @@ impl KeyStore for FileKeyStore {
         if disk.exists(&path)? {
             // Where a disk writes in place, this is the end of the key; on flash it is an attempt.
             let file = disk.open(&path)?;
-            let failed = |e| crate::base::disk::DiskError::from_io("overwrite", &path, e);
+            let failed = |e| DiskError::from_io("overwrite", &path, e);
             let size = file.size().map_err(failed)?;
             let zeros = vec![0; usize::try_from(size).unwrap_or(0).min(4096)];
-            file.write_at(0, &zeros).map_err(failed)?;
-            file.sync().map_err(failed)?;
+            match file.write_at(0, &zeros).and_then(|()| file.sync()).map_err(failed) {
+                // Some file systems write nothing in place, and a full one has no room to write
+                // elsewhere. Removing needs none.
+                Ok(()) | Err(DiskError::Full { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
             drop(file);
             disk.remove(&path)?;
         }

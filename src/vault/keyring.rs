@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::key_store::KeyStore;
 use super::seal::Key;
 use crate::base::bytes::{Reader, ShortRead};
-use crate::base::disk::{Disk, replace};
+use crate::base::disk::{Disk, beside, replace};
 
 const MAGIC: &[u8; 8] = b"unlearnr";
 const VERSION: u32 = 1;
@@ -73,12 +73,27 @@ impl Keyring {
         store: &mut dyn KeyStore,
     ) -> Result<Self, VaultError> {
         let keyring = Self::read(disk, path, store)?;
-        for other in store.generations(disk)? {
-            if other != keyring.generation {
-                store.remove(disk, other)?;
-            }
-        }
+        keyring.destroy_others(disk, store)?;
         Ok(keyring)
+    }
+
+    /// Destroys every device key but that of this keyring, which is the one at its path.
+    ///
+    /// # Errors
+    /// If one may be there still.
+    pub fn destroy_others(
+        &self,
+        disk: &mut dyn Disk,
+        store: &mut dyn KeyStore,
+    ) -> Result<(), VaultError> {
+        let mut others = store.generations(disk)?;
+        others.retain(|generation| *generation != self.generation);
+        if !others.is_empty() {
+            // Whoever was cut short may have renamed it, and no more: no loss of power may bring back a
+            // keyring whose key is gone.
+            disk.sync_folder(&beside(&self.path)?.1)?;
+        }
+        others.into_iter().try_for_each(|other| store.remove(disk, other))
     }
 
     /// As [`Keyring::open`], but changes nothing: for whoever only looks.
@@ -134,6 +149,7 @@ impl Keyring {
     ///
     /// The order is: add key `n + 1`, replace the keyring, remove key `n`, each durable before the next.
     /// A loss of power between any two loses nothing and brings back nobody: [`Keyring::open`] ends it.
+    /// A key that is there is never replaced: the keyring on the disk may be sealed under it.
     ///
     /// # Errors
     /// If something cannot be written. Which keyring is at the path is then for [`Keyring::open`] to say.
@@ -142,11 +158,11 @@ impl Keyring {
         disk: &mut dyn Disk,
         store: &mut dyn KeyStore,
     ) -> Result<(), VaultError> {
-        let old = self.generation;
-        store.add(disk, old + 1)?;
-        self.generation = old + 1;
+        let newest = store.generations(disk)?.into_iter().fold(self.generation, u64::max);
+        store.add(disk, newest + 1)?;
+        self.generation = newest + 1;
         self.write(disk, store)?;
-        store.remove(disk, old)
+        self.destroy_others(disk, store)
     }
 
     fn write(&self, disk: &mut dyn Disk, store: &dyn KeyStore) -> Result<(), VaultError> {

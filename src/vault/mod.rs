@@ -21,6 +21,7 @@ mod error;
 mod handle;
 mod key_store;
 mod keyring;
+mod purge;
 mod samples;
 mod seal;
 mod store;

@@ -1,6 +1,7 @@
 //! What several test binaries share.
 #![allow(dead_code)]
 
+pub mod crash;
 pub mod exchange;
 pub mod home;
 pub mod liar;

@@ -93,7 +93,14 @@ struct State {
     syncs: usize,
     dies_at: usize,
     full_from: usize,
+    /// Bytes of room that a full disk has, where it counts them.
+    room: Option<u64>,
+    /// Of each crash point from some operation on, this many images, where they are recorded.
+    recording: Option<(usize, Vec<Point>)>,
 }
+
+/// A crash point: how many operations were done before it, and what may be left.
+pub type Point = (usize, Vec<Image>);
 
 /// A simulated disk. Clones, and the files it opens, are the same disk.
 #[derive(Clone, Debug)]
@@ -120,6 +127,8 @@ impl From<&Image> for SimDisk {
             syncs: 0,
             dies_at: never,
             full_from: never,
+            room: None,
+            recording: None,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -159,6 +168,13 @@ impl SimDisk {
         self
     }
 
+    /// As [`SimDisk::full_from`], but has `room` bytes left, and those of whatever is removed: only
+    /// what grows needs some.
+    pub fn full_but_for(self, operation: usize, room: u64) -> Self {
+        self.state().room = Some(room);
+        self.full_from(operation)
+    }
+
     /// Has room again.
     pub fn free(&self) {
         self.state().full_from = usize::MAX;
@@ -188,6 +204,19 @@ impl SimDisk {
     /// and the one where all of it is kept; the rest is drawn by `seed`.
     pub fn images(&self, seed: u64, how_many: usize) -> Vec<Image> {
         self.state().images(seed, how_many)
+    }
+
+    /// Notes at each crash point from now on what may be left there, `how_many` images at most: one
+    /// run shows them all, also of work that draws random keys and so never is the same work twice.
+    pub fn record(&self, how_many: usize) {
+        self.state().recording = Some((how_many, Vec::new()));
+    }
+
+    /// The crash points since [`SimDisk::record`], the last behind all that was done.
+    pub fn recorded(&self) -> Vec<Point> {
+        let mut state = self.state();
+        state.note();
+        state.recording.take().map_or_else(Vec::new, |(_, points)| points)
     }
 
     /// What is there now, as a reader sees it.
@@ -231,17 +260,38 @@ impl State {
         if self.done > self.dies_at { Err(io::Error::other("the power is gone")) } else { Ok(()) }
     }
 
+    /// Records what may be left now.
+    fn note(&mut self) {
+        if let Some((how_many, mut points)) = self.recording.take() {
+            points.push((self.done, self.images(self.done as u64, how_many)));
+            self.recording = Some((how_many, points));
+        }
+    }
+
     /// One operation that changes what is there, or what is durable.
     fn change(&mut self) -> io::Result<()> {
+        self.note();
         self.look()?;
         self.changed.push(self.done - 1);
         Ok(())
     }
 
     /// One operation that needs room; `Ok(false)` if there is none.
-    fn grow(&mut self) -> io::Result<bool> {
+    fn grow(&mut self, bytes: u64) -> io::Result<bool> {
         self.change()?;
-        Ok(self.done <= self.full_from)
+        if self.done <= self.full_from {
+            return Ok(true);
+        }
+        let left = self.room.and_then(|room| room.checked_sub(bytes));
+        self.room = left.or(self.room);
+        Ok(left.is_some())
+    }
+
+    /// What lies at `path` goes.
+    fn frees(&mut self, path: &Path) {
+        if let (Some(room), Some(Node::File(inode))) = (&mut self.room, self.live.get(path)) {
+            *room += self.inodes[*inode].live.size();
+        }
     }
 
     fn rename(&mut self, change: Renaming) {
@@ -269,7 +319,7 @@ impl State {
 
     /// Makes an empty file, if there is room.
     fn make(&mut self, path: PathBuf, whole: bool) -> io::Result<usize> {
-        if !self.grow()? {
+        if !self.grow(0)? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.folder(&folder_of(&path))?;
@@ -280,11 +330,11 @@ impl State {
     }
 
     fn write(&mut self, inode: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let room = self.grow()?;
+        let length = self.inodes[inode].live.size();
+        let room = self.grow((offset + bytes.len() as u64).saturating_sub(length))?;
         // A disk that fills up takes a part first.
         let taken = if room { bytes } else { &bytes[..bytes.len() / 1024 * 512] };
         let file = &mut self.inodes[inode];
-        let length = file.live.size();
         file.live.write_at(offset, taken)?;
         if !taken.is_empty() {
             let (bytes, grows) = (taken.to_vec(), file.live.size() > length);
@@ -342,7 +392,10 @@ impl Disk for SimDisk {
                 _ if folder_of(&from) != folder_of(&to) => {
                     return Err(io::ErrorKind::CrossesDevices.into());
                 }
-                _ => state.rename(Renaming::Move(from, to)),
+                _ => {
+                    state.frees(&to);
+                    state.rename(Renaming::Move(from, to));
+                }
             }
             Ok(())
         })
@@ -365,6 +418,7 @@ impl Disk for SimDisk {
         self.run("remove", path, |state, path| {
             state.change()?;
             state.file(&path)?;
+            state.frees(&path);
             state.rename(Renaming::Drop(path));
             Ok(())
         })
@@ -392,7 +446,7 @@ impl Disk for SimDisk {
             if state.folder(&folder).is_ok() {
                 return state.look();
             }
-            let room = state.grow()?;
+            let room = state.grow(0)?;
             state.folder(&folder_of(&folder))?;
             if state.live.contains_key(&folder) {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -445,9 +499,12 @@ impl DiskFile for SimFile {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        let room = state.grow()?;
+        let length = state.inodes[self.inode].live.size();
+        let room = state.grow(size.saturating_sub(length))?;
+        let freed = length.saturating_sub(size);
+        state.room = state.room.map(|room| room + freed);
         let file = &mut state.inodes[self.inode];
-        if size > file.live.size() && !room {
+        if size > length && !room {
             return Err(io::ErrorKind::StorageFull.into());
         }
         file.live.set_size(size)?;
