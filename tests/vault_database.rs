@@ -13,8 +13,8 @@ use common::sim::{Image, SimDisk};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use unlearn::base::disk::{Disk, DiskError, FileDisk};
 use unlearn::base::rng::Stream;
-use unlearn::vault::backend::{begin_write, compact, open_database};
 use unlearn::vault::VaultError;
+use unlearn::vault::backend::{begin_write, compact, open_database};
 
 const PATH: &str = "home/vault/index.redb";
 const TABLES: [TableDefinition<u64, &[u8]>; 2] =
