@@ -67,7 +67,7 @@ fn samples_that_were_taken_in_are_there_and_what_is_learnt_from_them_is_the_same
         let mut home = opened(disk).unwrap();
         let known = told.iter().filter(|at| **at <= point).count();
         let count = home.store().unwrap().count().unwrap().samples as usize;
-        assert!(count % 8 == 0 && count >= 8 * known, "{known} gifts, {count} samples");
+        assert!(count.is_multiple_of(8) && count >= 8 * known, "{known} gifts, {count} samples");
         if home.state().adaptations == 0 {
             for gift in &gifts {
                 home.ingest(gift).unwrap();

@@ -352,7 +352,7 @@ pub fn each(what: &str, points: &[Point], nth: usize, check: impl Fn(&SimDisk, u
             looked.images += 1;
             let whence = format!("{what}: power lost behind operation {point}, image {which}");
             let disk = SimDisk::from(image);
-            if nth > 0 && looked.images % nth == 0 {
+            if nth > 0 && looked.images.is_multiple_of(nth) {
                 disk.record(2);
             }
             telling(&whence, || check(&disk, *point));
