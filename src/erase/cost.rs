@@ -23,9 +23,11 @@ use crate::vault::{Handle, Header, Key, Values};
 
 /// Samples of the vault that are opened to see how long that takes.
 const OPENED: u64 = 64;
-/// Steps that are timed at most, after one that is not.
-const STEPS: usize = 24;
-/// Seconds after which no further step is timed.
+/// Steps that are timed at most, after the first.
+const STEPS: usize = 32;
+/// Checkpoints that are written at most.
+const WRITES: usize = 3;
+/// Seconds after which nothing is timed once more.
 const ENOUGH: f64 = 0.06;
 /// Samples that are scored to see how long that takes.
 const SCORED: usize = 128;
@@ -49,12 +51,21 @@ pub(super) struct Pace {
     open: f64,
     /// Whether some sample is of floats.
     pub(super) floats: bool,
-    /// Seconds of a step, for each way to take one.
-    steps: Vec<(String, f64)>,
+    /// What steps take, for each way to take them.
+    steps: Vec<(String, Steps)>,
     /// Seconds of a checkpoint.
     checkpoint: Option<f64>,
     /// Seconds of asking about a sample.
     ask: Option<f64>,
+}
+
+/// Seconds of steps.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    /// What the first takes more than each: making ready, and memory that is touched first.
+    first: f64,
+    /// Each.
+    each: f64,
 }
 
 impl Pace {
@@ -120,7 +131,7 @@ impl Home {
         Ok(Pace { learnable, held, scan, open, floats, ..Pace::default() })
     }
 
-    /// Seconds of opening a sample, the median of some; and whether one of them is of floats.
+    /// Seconds of opening a sample, the mean of some; and whether one of them is of floats.
     fn opening(&self, people: &[Handle]) -> Result<(f64, bool), HomeError> {
         let stride = self.store()?.next()?.div_ceil(OPENED).max(1);
         let begun = Cell::new(Stopwatch::start());
@@ -133,7 +144,7 @@ impl Home {
             seconds.push(begun.get().seconds());
             floats |= matches!(sample.values, Values::Floats(_));
         })?;
-        Ok((middle(seconds), floats))
+        Ok((mean(&seconds), floats))
     }
 
     /// Which of `classes` no sample below `upto` shows that may be learnt from and is not of `people`.
@@ -204,14 +215,14 @@ impl Home {
         let batch = recipe.batch.min(samples).max(1);
         let form = (recipe.l1.alpha > 0.0).then_some(recipe.l1.form);
         let way = format!("{batch} {} {} {form:?}", recipe.trained, compute.name());
-        let known = pace.steps.iter().find(|(known, _)| *known == way).map(|(_, seconds)| *seconds);
-        let step = match known {
-            Some(seconds) => seconds,
+        let known = pace.steps.iter().find(|(known, _)| *known == way).map(|(_, steps)| *steps);
+        let Steps { first, each } = match known {
+            Some(steps) => steps,
             None => {
-                let seconds =
-                    step_seconds(start, self.anchor(AnchorPart::Train), &recipe, batch, compute);
-                pace.steps.push((way, seconds));
-                seconds
+                let set = self.anchor(AnchorPart::Train);
+                let steps = time_steps(start, set, &recipe, batch, compute);
+                pace.steps.push((way, steps));
+                steps
             }
         };
         let checkpoint = match pace.checkpoint {
@@ -223,7 +234,7 @@ impl Home {
         let steps = (samples / batch) as f64 + rest.min(batch) as f64 / batch as f64;
         // Who taught, which classes there are, and the set: the last two open every sample.
         let set = 3.0 * pace.scan + 2.0 * kept as f64 * pace.open;
-        Ok(set + recipe.epochs as f64 * (steps * step + checkpoint))
+        Ok(set + first + recipe.epochs as f64 * (steps * each + checkpoint))
     }
 
     /// Seconds of judging what a run came to, and of what is written at its end.
@@ -254,54 +265,55 @@ impl Home {
         let path = self.folder.join("slots").join("measure.work");
         let piece = &bytes[..bytes.len().min(WRITTEN)];
         let key = Key::fresh()?;
-        let watch = Stopwatch::start();
-        let written = slot::write(self.disk.as_mut(), &path, &key, piece);
-        let seconds = watch.seconds();
-        if written.is_err() {
-            return Ok(encoded);
+        let mut seconds = Vec::new();
+        while seconds.len() < WRITES && seconds.iter().sum::<f64>() < ENOUGH {
+            let watch = Stopwatch::start();
+            if slot::write(self.disk.as_mut(), &path, &key, piece).is_err() {
+                return Ok(encoded);
+            }
+            seconds.push(watch.seconds());
         }
         self.disk.remove(&path)?;
-        Ok(encoded + seconds * bytes.len() as f64 / piece.len().max(1) as f64)
+        Ok(encoded + mean(&seconds) * bytes.len() as f64 / piece.len().max(1) as f64)
     }
 }
 
-/// The number in the middle; 0 of none.
-fn middle(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_unstable_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
+/// The mean, 0 of none: what is foretold is a sum, and whatever else the device does slows it as well.
+fn mean(seconds: &[f64]) -> f64 {
+    seconds.iter().sum::<f64>() / seconds.len().max(1) as f64
 }
 
-/// Seconds of a step of learning, the median of some, on samples of the anchor set. What they are
-/// matters: the speed of a pass depends on how many activations are zero.
-fn step_seconds(
+/// Seconds of steps of learning, on samples of the anchor set. What they are matters: the speed of a pass
+/// depends on how many activations are zero.
+fn time_steps(
     start: &Artifact,
     set: Option<&Dataset>,
     recipe: &Recipe,
     batch: usize,
     compute: Compute,
-) -> f64 {
+) -> Steps {
+    let (whole, mut seconds) = (Stopwatch::start(), Vec::new());
     let mut network = start.network.clone();
     let base = network.values.clone();
     let mut stepper = Stepper::new(&network, batch, recipe, Some(&base), compute);
     let mut momentum = vec![0.0; network.values.len()];
     let label = |i: usize| set.map_or(0, |set| set.labels[i % set.len()]);
     let labels: Vec<u32> = (0..batch).map(label).collect();
-    let (whole, mut seconds) = (Stopwatch::start(), Vec::new());
-    for step in 0..=STEPS {
+    let mut first = 0.0;
+    while seconds.is_empty() || (seconds.len() < STEPS && whole.seconds() - first < ENOUGH) {
         let watch = Stopwatch::start();
         stepper.learn(&mut network, &labels, |i, out| match set {
             Some(set) => set.read(i % set.len(), out),
             None => out.fill(0.0),
         });
         stepper.update(&mut network, &mut momentum, 0.0, recipe.l1.alpha);
-        if step > 0 {
-            seconds.push(watch.seconds());
-            if whole.seconds() > ENOUGH {
-                break;
-            }
+        match first == 0.0 {
+            true => first = whole.seconds(),
+            false => seconds.push(watch.seconds()),
         }
     }
-    middle(seconds)
+    let each = mean(&seconds);
+    Steps { first: (first - each).max(0.0), each }
 }
 
 /// Seconds of asking about a sample.
