@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cost::Around;
 use super::error::HomeError;
 use super::home::Home;
 use super::learn::{Done, Onlooker};
@@ -9,8 +10,9 @@ use super::receipt::Guarantee;
 use super::slot;
 use super::state::{Leg, Model, Step, Work};
 use crate::base::hash::Digest;
+use crate::model::Network;
 use crate::sparse::Isa;
-use crate::train::memory::{PROGRAM, fit, ways};
+use crate::train::memory::{RunBytes, fit, planned, ways};
 use crate::train::{Compute, Recipe, Schedule, Trained};
 use crate::vault::Key;
 
@@ -80,7 +82,13 @@ impl Home {
         let recipe = Recipe { seed: self.state.seed.wrapping_add(number.into()), ..recipe };
         recipe.check()?;
         let leg = Leg::new(number, upto, false, &recipe);
-        let compute = self.ways_for(&leg, self.state.live.clone().as_deref(), "adapting")?;
+        let compute = match self.memory {
+            Some(_) => {
+                let network = self.model(self.state.live.as_deref())?.network;
+                self.ways_for(&leg, &network, self.around(self.of_floats()?)?, "adapting")?
+            }
+            None => Isa::best().into(),
+        };
         let work = Work {
             slot: slot::fresh_name()?,
             start: self.state.live.clone(),
@@ -162,29 +170,18 @@ impl Home {
     pub(super) fn ways_for(
         &self,
         leg: &Leg,
-        start: Option<&str>,
+        network: &Network,
+        around: Around,
         what: &'static str,
     ) -> Result<Compute, HomeError> {
         let isa = Isa::best();
         let Some(limit) = self.memory else { return Ok(isa.into()) };
-        let recipe = leg.recipe()?;
-        let network = self.model(start)?.network;
-        let around = self.around(leg.upto)?;
-        let peak = |_, run: &crate::train::memory::RunBytes| run.total() + around;
-        let batch = recipe.batch;
-        fit(&network, batch, &recipe, ways(batch, isa), limit, peak).map_err(|last| {
+        let (recipe, batch) = (leg.recipe()?, leg.recipe()?.batch);
+        let peak = |_, run: &RunBytes| around.peak(network, run);
+        fit(network, batch, &recipe, ways(batch, isa), limit, peak).map_err(|last| {
             let last = last.unwrap_or_else(|| isa.into());
-            let needed = crate::train::memory::planned(&network, batch, &recipe, last).total();
-            HomeError::Memory { what, needed: needed + around, limit }
+            let needed = around.peak(network, &planned(network, batch, &recipe, last));
+            HomeError::Memory { what, needed, limit }
         })
-    }
-
-    /// Bytes that a run takes besides the run itself: the set, the models, the program.
-    pub(super) fn around(&self, _upto: u64) -> Result<u64, HomeError> {
-        let samples = self.store()?.count()?.bytes;
-        let anchor = self.anchor.as_ref().map_or(0, |set| set.train.value_bytes());
-        let models = 3 * crate::train::memory::network_bytes(&self.base.network);
-        // Bytes may be read as floats; a set that grows is there twice for a moment.
-        Ok(8 * (samples + anchor) + models + PROGRAM)
     }
 }

@@ -30,6 +30,7 @@
 mod adapt;
 pub mod anchor;
 mod closure;
+mod cost;
 mod error;
 mod files;
 mod gate;

@@ -2,35 +2,34 @@
 //!
 //! It takes the strongest guarantee that fits the deadline and the memory: never-learnt where no model
 //! knows them, else exact replay, else l1-sparse, else reset. What a way takes is measured on this device
-//! before it is chosen: a few steps of its own run, times the steps that it has.
+//! before it is chosen: [`super::cost`] says how.
 
 use serde::Serialize;
 
+use super::cost::Pace;
 use super::error::HomeError;
-use super::gather::new_labels;
 use super::home::Home;
 use super::journal::{Choice, Job};
 use super::slot;
 use super::state::{Leg, Model, Work};
 use crate::base::clock::Stopwatch;
-use crate::model::Network;
 use crate::train::memory::planned;
-use crate::train::{Compute, L1Form, Recipe, Stepper, Trained};
+use crate::train::{L1Form, Recipe, Trained};
 use crate::unlearn::{FineTune, L1Sparse};
 use crate::vault::Handle;
 
 /// Share of the time that is left which a plan may fill: what is measured is measured, what comes is not.
 const SAFETY: f64 = 0.8;
-/// Steps that are timed, after one that is not.
-const TIMED: usize = 3;
 
 /// One way, and what it takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Way {
     /// Which.
     pub choice: Choice,
-    /// Seconds that it is expected to take.
+    /// Seconds of learning that it is expected to take.
     pub seconds: f64,
+    /// Seconds of judging what it comes to.
+    pub judging: f64,
     /// Bytes of memory that it is expected to take at most.
     pub bytes: u64,
     /// Why it cannot be taken, where it cannot.
@@ -71,26 +70,32 @@ pub fn default_repair() -> L1Sparse {
 }
 
 impl Home {
-    /// What erasing `people` would take, with `seconds` left for it. Changes nothing.
+    /// What erasing `people` would take, with `seconds` left for it. Changes nothing: what is written to
+    /// see how long that takes is removed again.
     ///
     /// # Errors
     /// If the vault or a model cannot be read.
     pub fn plan(
-        &self,
+        &mut self,
         people: &[Handle],
         in_base: bool,
         asked: Option<Choice>,
         seconds: Option<f64>,
     ) -> Result<Plan, HomeError> {
-        let holding: Vec<&Model> = self.state.holding(people).collect();
-        let live = self.state.live_model().filter(|model| model.holds(people));
-        let ancestor = self.clean_ancestor(people);
+        let models = self.state.holding(people).map(Model::id_text).collect();
+        let live = self.state.live_model().filter(|model| model.holds(people)).cloned();
+        let ancestor = self.clean_ancestor(people).cloned();
         let mut ways = Vec::new();
         if live.is_none() && !in_base {
             ways.push(still(Choice::NeverLearnt, None));
         } else {
-            ways.push(self.replay(live, ancestor, people, in_base)?);
-            ways.push(self.l1_sparse(people, in_base)?);
+            let steps = live.iter().flat_map(|model| &model.steps);
+            let mut bounds: Vec<u64> = steps.map(|step| step.leg.upto).collect();
+            bounds.push(self.state.learnt_upto());
+            let mut pace = self.pace(&bounds, people)?;
+            let (live, ancestor) = (live.as_ref(), ancestor.as_ref());
+            ways.push(self.replay(&mut pace, live, ancestor, in_base)?);
+            ways.push(self.l1_sparse(&mut pace, people, in_base)?);
             ways.push(still(Choice::Reset, None));
         }
         for way in &mut ways {
@@ -102,16 +107,16 @@ impl Home {
         let choice = taken.map_or(Choice::Reset, |way| way.choice);
         Ok(Plan {
             samples: self.store()?.owned(people)?.samples,
-            models: holding.iter().map(|model| model.id_text()).collect(),
+            models,
             base_holds: in_base,
-            ancestor: ancestor.map_or_else(|| self.base.id.to_string(), Model::id_text),
+            ancestor: ancestor.map_or_else(|| self.base.id.to_string(), |model| model.id_text()),
             ways,
             choice,
         })
     }
 
     /// The plan for an erasure that is under way.
-    pub(super) fn plan_of(&self, job: &Job, now: u64) -> Result<Plan, HomeError> {
+    pub(super) fn plan_of(&mut self, job: &Job, now: u64) -> Result<Plan, HomeError> {
         let left = job.deadline().map(|deadline| deadline.saturating_sub(now) as f64);
         // What failed is not tried again: exact replay once more, then back to the ancestor.
         let asked = match job.failures.len() {
@@ -128,18 +133,20 @@ impl Home {
         }
         if let Some(limit) = self.memory.filter(|limit| way.bytes > *limit) {
             way.obstacle = Some(format!("{} bytes of memory, {limit} are allowed", way.bytes));
-        } else if let Some(left) = seconds.filter(|left| way.seconds > SAFETY * left) {
-            way.obstacle =
-                Some(format!("{:.1} s, {left:.0} s are left until the deadline", way.seconds));
+            return;
+        }
+        let whole = way.seconds + way.judging;
+        if let Some(left) = seconds.filter(|left| whole > SAFETY * left) {
+            way.obstacle = Some(format!("{whole:.1} s, {left:.0} s are left until the deadline"));
         }
     }
 
     /// The same adaptations without them, from the clean ancestor on.
     fn replay(
-        &self,
+        &mut self,
+        pace: &mut Pace,
         live: Option<&Model>,
         ancestor: Option<&Model>,
-        people: &[Handle],
         in_base: bool,
     ) -> Result<Way, HomeError> {
         let choice = Choice::ExactReplay;
@@ -154,7 +161,7 @@ impl Home {
         let mut legs = Vec::new();
         for step in steps.iter().filter(|step| !step.leg.repair) {
             // Without them there would have been no such adaptation.
-            if !self.store()?.learners(step.leg.upto, people)?.is_empty() {
+            if pace.learnable(step.leg.upto) > 0 {
                 legs.push(step.leg.clone());
             }
         }
@@ -163,11 +170,16 @@ impl Home {
                 "nobody else taught what is to be replayed: the clean ancestor is what is left";
             return Ok(still(choice, Some(why)));
         }
-        self.way(choice, ancestor.map(|model| model.slot.clone()), legs, people, false)
+        self.way(pace, choice, ancestor.map(|model| model.slot.clone()), legs, false)
     }
 
     /// Fine-tuning what is served over what is retained, under an l1 term.
-    fn l1_sparse(&self, people: &[Handle], in_base: bool) -> Result<Way, HomeError> {
+    fn l1_sparse(
+        &mut self,
+        pace: &mut Pace,
+        people: &[Handle],
+        in_base: bool,
+    ) -> Result<Way, HomeError> {
         let choice = Choice::L1Sparse;
         if !self.readable(self.state.live.as_deref()) {
             return Ok(still(
@@ -175,12 +187,10 @@ impl Home {
                 Some("the model that was served is destroyed already, or damaged"),
             ));
         }
-        let live = self.model(self.state.live.as_deref())?;
+        let mut classes = self.model(self.state.live.as_deref())?.meaning.classes;
         let upto = self.state.learnt_upto();
-        let base = &self.base.meaning.classes;
-        let new = new_labels(self.store()?, &self.keyring, base, upto, people)?;
-        let known = |class: &String| base.contains(class) || new.contains(class);
-        if let Some(class) = live.meaning.classes.iter().find(|class| !known(class)) {
+        classes.retain(|class| !self.base.meaning.classes.contains(class));
+        if let Some(class) = self.untaught(classes, upto, people)?.first() {
             let why = format!("class `{class}` was taught by nobody else and must disappear");
             return Ok(still(choice, Some(&why)));
         }
@@ -194,7 +204,7 @@ impl Home {
         let recipe = Recipe { frozen_norm: !in_base, ..method.recipe(seed) };
         let recipe = self.as_wide_as_before(recipe, in_base)?;
         let leg = Leg::new(number, upto, true, &recipe);
-        self.way(choice, self.state.live.clone(), vec![leg], people, in_base)
+        self.way(pace, choice, self.state.live.clone(), vec![leg], in_base)
     }
 
     /// A repair reaches every layer that some adaptation moved, or all where the base knows them.
@@ -211,15 +221,18 @@ impl Home {
     }
 
     fn way(
-        &self,
+        &mut self,
+        pace: &mut Pace,
         choice: Choice,
         start: Option<String>,
         legs: Vec<Leg>,
-        people: &[Handle],
         roots: bool,
     ) -> Result<Way, HomeError> {
-        let network = self.model(start.as_deref())?.network;
-        let compute = match self.ways_for(&legs[0], start.as_deref(), choice.name()) {
+        let watch = Stopwatch::start();
+        let model = self.model(start.as_deref())?;
+        let opened = watch.seconds();
+        let around = self.around(pace.floats)?;
+        let compute = match self.ways_for(&legs[0], &model.network, around, choice.name()) {
             Ok(compute) => compute,
             Err(HomeError::Memory { needed, limit, .. }) => {
                 let why = format!("{needed} bytes of memory, {limit} are allowed");
@@ -227,50 +240,23 @@ impl Home {
             }
             Err(error) => return Err(error),
         };
-        let (mut seconds, mut bytes) = (0.0, 0);
+        // What was learnt is written, and opened again.
+        let (mut seconds, mut bytes) = (2.0 * opened, 0);
         for leg in &legs {
             let recipe = leg.recipe()?;
-            let anchor = self.anchor.as_ref().map_or(0, |set| set.train.len());
-            let samples = anchor as u64
-                + self.store()?.counted(|number, header| {
-                    number < leg.upto && !header.held && !header.concerns(people)
-                })?;
-            let batch = recipe.batch.min(samples as usize).max(1);
-            let steps = recipe.epochs as f64 * samples as f64 / batch as f64;
-            seconds += steps * step_seconds(&network, &recipe, batch, compute);
-            let run = planned(&network, batch, &recipe, compute).total();
-            bytes = bytes.max(run + self.around(leg.upto)?);
+            seconds += self.leg_seconds(pace, &model, leg, compute)?;
+            let run = planned(&model.network, recipe.batch, &recipe, compute);
+            bytes = bytes.max(around.peak(&model.network, &run));
         }
-        let work = Work {
-            slot: slot::fresh_name()?,
-            start,
-            legs,
-            plan: compute.name(),
-            adapts: false,
-            roots,
-        };
-        Ok(Way { choice, seconds, bytes, obstacle: None, work: Some(work) })
+        seconds += pace.checkpoint_seconds();
+        let judging = self.judging_seconds(pace, &model)?;
+        let plan = compute.name();
+        let work = Work { slot: slot::fresh_name()?, start, legs, plan, adapts: false, roots };
+        Ok(Way { choice, seconds, judging, bytes, obstacle: None, work: Some(work) })
     }
 }
 
 fn still(choice: Choice, obstacle: Option<&str>) -> Way {
-    Way { choice, seconds: 0.0, bytes: 0, obstacle: obstacle.map(str::to_string), work: None }
-}
-
-/// Seconds of one step of learning, measured: the quickest of a few, on samples of zeros.
-fn step_seconds(network: &Network, recipe: &Recipe, batch: usize, compute: Compute) -> f64 {
-    let mut network = network.clone();
-    let base = network.values.clone();
-    let mut stepper = Stepper::new(&network, batch, recipe, Some(&base), compute);
-    let (mut momentum, labels) = (vec![0.0; network.values.len()], vec![0; batch]);
-    let mut quickest = f64::INFINITY;
-    for step in 0..=TIMED {
-        let watch = Stopwatch::start();
-        stepper.learn(&mut network, &labels, |_, out| out.fill(0.0));
-        stepper.update(&mut network, &mut momentum, 0.0, recipe.l1.alpha);
-        if step > 0 {
-            quickest = quickest.min(watch.seconds());
-        }
-    }
-    quickest
+    let obstacle = obstacle.map(str::to_string);
+    Way { choice, seconds: 0.0, judging: 0.0, bytes: 0, obstacle, work: None }
 }
