@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::anchor::unpacked;
 use super::error::HomeError;
 use super::journal::{Job, Journal};
-use super::receipt::SigningKey;
+use super::receipt::{Guarantee, SigningKey};
 use super::slot;
 use super::state::{Base, State};
 use crate::base::disk::{Disk, replace};
@@ -139,7 +139,8 @@ impl Home {
                 None
             }
         };
-        let base = Base { id: opened.logical_id().0, provenance, slot, dead: false };
+        let (id, class) = (opened.logical_id().0, Guarantee::NeverLearnt);
+        let base = Base { id, provenance, slot, dead: false, class };
         let state = State::new(entropy::bytes()?, setup.seed, setup.holdout, setup.quota, base);
         // The index first: from the keyring on, the home is there.
         drop(Store::open(disk.as_mut(), &folder.join("vault.redb"))?);

@@ -19,9 +19,10 @@ use crate::base::clock;
 use crate::base::disk::replace;
 use crate::base::hash::Digest;
 use crate::evaluate::{RetainedVerdict, metrics::wilson95};
-use crate::format::Provenance;
-use crate::model::file::Artifact;
-use crate::vault::{Header, Keyring, Level};
+use crate::format::{Facts, ModelFile, Provenance};
+use crate::model::Network;
+use crate::model::file::{self, Artifact};
+use crate::vault::{Header, Key, Keyring, Level};
 
 impl Home {
     /// Where a receipt lies.
@@ -45,8 +46,39 @@ impl Home {
     /// The guarantee of what was decided.
     pub(super) fn guarantee(&self, decision: &Decision) -> Guarantee {
         let ancestor = decision.ancestor.as_deref().and_then(|slot| self.state.model(slot));
-        let inherited = ancestor.map_or(Guarantee::NeverLearnt, |model| model.class);
+        let inherited = ancestor.map_or(self.state.base.class, |model| model.class);
+        if decision.choice == Choice::Reset && decision.base_holds {
+            // Nothing serves.
+            return Guarantee::Reset;
+        }
         Job::class(decision.choice, inherited)
+    }
+
+    /// Whether somebody who was never learnt may have been, before an approximate repair.
+    fn returned(&self, decision: &Decision) -> bool {
+        let live = self.state.live_model().map_or(self.state.base.class, |model| model.class);
+        decision.choice == Choice::NeverLearnt && live == Guarantee::Approximate
+    }
+
+    /// Puts an untrained network in the place of a base that died: with nothing in it that anybody taught,
+    /// so that the home opens, and whoever is still here can be told of and erased. It is never served.
+    pub(super) fn hollow_base(
+        &mut self,
+        state: &mut State,
+        keyring: &mut Keyring,
+    ) -> Result<(), HomeError> {
+        let network = Network::new(self.base.network.description.clone(), self.state.seed);
+        let facts = Facts::new(Provenance::Enrolled).with("command", "erase");
+        let (meaning, anchor) = (&self.base.meaning, self.base.anchor.as_ref());
+        let bytes = file::encode(&network, meaning, &facts, self.dtype, None, anchor)?;
+        let (name, key) = (slot::fresh_name()?, Key::fresh()?);
+        let path = slot::path_of(&self.folder, &name);
+        slot::write(self.disk.as_mut(), &path, &key, &bytes)?;
+        let id = ModelFile::from_bytes(bytes).map(|file| file.logical_id().0);
+        state.base.id = id.map_err(|source| HomeError::Base { path, source })?;
+        keyring.put(&slot::key_name(&name), key);
+        state.base.slot = Some(name);
+        Ok(())
     }
 
     /// Takes the repaired model into the state.
@@ -69,7 +101,8 @@ impl Home {
             }
             let provenance = Provenance::Enrolled;
             let slot = Some(work.slot.clone());
-            state.base = Base { id: done.id, provenance, slot, dead: false };
+            let class = self.guarantee(decision);
+            state.base = Base { id: done.id, provenance, slot, dead: false, class };
             state.live = None;
             return;
         }
@@ -92,7 +125,7 @@ impl Home {
         job: &Job,
         decision: &Decision,
         state: &State,
-        child: &Artifact,
+        child: Option<&Artifact>,
     ) -> Result<Id, HomeError> {
         let receipt = self.receipt(job, decision, state, child)?;
         let signed = receipt.sign(&self.signing_key()?)?;
@@ -106,7 +139,7 @@ impl Home {
         job: &Job,
         decision: &Decision,
         state: &State,
-        child: &Artifact,
+        child: Option<&Artifact>,
     ) -> Result<Receipt, HomeError> {
         let sequence = self.state.receipts + 1;
         let gate = gate_of(job, decision.work.is_some());
@@ -132,15 +165,15 @@ impl Home {
             evidence: evidence(self.keys.level()),
             models: Models {
                 parent: Hex(decision.parent),
-                child: child.id.into(),
-                mask: mask_digest(child).into(),
+                child: child.map_or(Hex([0; 32]), |child| child.id.into()),
+                mask: child.map_or(Hex([0; 32]), |child| mask_digest(child).into()),
                 weights: self.dtype.into(),
             },
             lineage: self.lineage(job, decision)?,
             method: self.method(job, decision, guarantee)?,
             gate,
             destroyed: destroyed(decision, state, self.keyring.generation()),
-            not_covered: not_covered(),
+            not_covered: not_covered(self.returned(decision)),
             millijoules: None,
             times,
         })
@@ -357,13 +390,15 @@ fn destroyed(decision: &Decision, state: &State, generation: u64) -> Vec<Destroy
     all
 }
 
-fn not_covered() -> Vec<String> {
-    [
+fn not_covered(returned: bool) -> Vec<String> {
+    let returned = returned.then_some(
+        "an earlier life of the subject here: the model that serves had to forget somebody once, and a subject who was erased and came back under another key is not known to be the same",
+    );
+    let always = [
         "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
         "copies outside this home: back-ups, recordings, other devices, whoever was told",
         "blocks that a flash disk has not reused yet may still hold a device key that was a file",
         "memory that the system swapped out",
-    ]
-    .map(String::from)
-    .to_vec()
+    ];
+    always.into_iter().chain(returned).map(String::from).collect()
 }

@@ -175,15 +175,22 @@ impl Home {
             keyring.put(&slot::key_name(&work.slot), Key::fresh()?);
         }
         self.keep(keyring, state, false)?;
-        let holding = self.state.holding(&people);
+        // What was made of a base knows what the base knew, whoever else taught it.
+        let in_base = job.in_base();
+        let holding = self.state.models.iter().filter(|model| in_base || model.holds(&people));
         let (slots, ids) = holding.map(|model| (model.slot.clone(), model.id)).unzip();
+        let ancestor = self.state.clean_ancestor(&people).filter(|_| !in_base);
         let decision = Decision {
             choice: plan.choice,
             holding: slots,
             holding_ids: ids,
-            base_holds: job.in_base(),
-            ancestor: self.state.clean_ancestor(&people).map(|model| model.slot.clone()),
-            parent: self.state.live_model().map_or(self.state.base.id, |model| model.id),
+            base_holds: in_base,
+            ancestor: ancestor.map(|model| model.slot.clone()),
+            parent: match self.state.live_model() {
+                Some(model) => model.id,
+                None if self.state.base.dead => [0; 32],
+                None => self.state.base.id,
+            },
             doomed: self.store()?.owned(&people)?,
             seconds: way.as_ref().map_or(0.0, |way| way.seconds),
             bytes: way.as_ref().map_or(0, |way| way.bytes),
@@ -272,8 +279,11 @@ impl Home {
             return self.note(Event::Gated(now, verdict));
         };
         let candidate = self.model(Some(&work.slot))?;
-        let ancestor = self.model(decision.ancestor.as_deref())?;
-        let gated = self.judge(&candidate, &ancestor, &decision.before, job, limits)?;
+        let ancestor = match decision.base_holds {
+            true => None,
+            false => Some(self.model(decision.ancestor.as_deref())?),
+        };
+        let gated = self.judge(&candidate, ancestor.as_ref(), &decision.before, job, limits)?;
         let told = serde_json::to_string(&gated).unwrap_or_default();
         if gated.passed {
             return self.note(Event::Gated(now, Verdict { told, passed: true }));
@@ -293,12 +303,15 @@ impl Home {
         let noted = state.pending.is_none() && self.receipt_of(job)?.is_some();
         if !noted {
             self.settle(job, &decision, &mut state, &mut keyring)?;
+            if state.base.dead && !self.state.base.dead {
+                self.hollow_base(&mut state, &mut keyring)?;
+            }
             let child = match (&decision.work, &state.live) {
-                (Some(work), _) => self.model(Some(&work.slot))?,
-                (None, Some(slot)) => self.model(Some(slot))?,
-                (None, None) => self.base.clone(),
+                (Some(work), _) => Some(self.model(Some(&work.slot))?),
+                (None, Some(slot)) => Some(self.model(Some(slot))?),
+                (None, None) => (!state.base.dead).then(|| self.base.clone()),
             };
-            let signed = self.write_receipt(job, &decision, &state, &child)?;
+            let signed = self.write_receipt(job, &decision, &state, child.as_ref())?;
             (state.receipts, state.last_receipt) = (state.receipts + 1, signed);
             self.keep(keyring, state, true)?;
         }
@@ -329,9 +342,8 @@ impl Home {
             (Some(work), Some(done)) => self.adopt_repair(decision, work, &done, state, keyring),
             _ if decision.choice == Choice::Reset => {
                 state.live = decision.ancestor.clone();
-                if decision.base_holds {
+                if decision.base_holds && !state.base.dead {
                     self.bury_base(state, keyring);
-                    state.models.clear();
                     state.live = None;
                     state.base.dead = true;
                 }
@@ -350,10 +362,7 @@ impl Home {
     }
 
     fn reopen_base(&mut self) -> Result<(), HomeError> {
-        if self.state.base.dead || self.base.id.0 == self.state.base.id {
-            return Ok(());
-        }
-        self.reload_base()
+        if self.base.id.0 == self.state.base.id { Ok(()) } else { self.reload_base() }
     }
 
     fn told(&self, job: &Job, decision: &Decision, count: Count) -> Result<Erased, HomeError> {

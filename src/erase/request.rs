@@ -109,7 +109,7 @@ impl Home {
                 method: wish.method,
                 deadline: wish.deadline.map(|seconds| now.saturating_add(seconds)),
                 serve_until_repaired: wish.serve_until_repaired,
-                in_base: self.state.base.provenance == Provenance::Enrolled && !wish.not_in_base,
+                in_base: self.base_may_know() && !wish.not_in_base,
                 at: now,
             }));
         }
@@ -122,6 +122,11 @@ impl Home {
         }
         self.journal.add(self.disk.as_mut(), events)?;
         Ok(tickets)
+    }
+
+    /// Whether the base may know people here: one that people of this site are in, as long as it lives.
+    pub fn base_may_know(&self) -> bool {
+        self.state.base.provenance == Provenance::Enrolled && !self.state.base.dead
     }
 
     /// Takes a request back.
