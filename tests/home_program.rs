@@ -4,90 +4,18 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::home::{base, base_of, household};
 use common::program::{command, done, json, judged, refused, run};
+use common::stage::{Server, Stage, lines};
 use serde_json::{Value, json as value};
 use unlearn::base::disk::FileDisk;
 use unlearn::erase::Given;
 use unlearn::format::Provenance;
 use unlearn::vault::{FileKeyStore, Keyring, Values};
-
-/// A folder with a base, a home, and the household's samples as lines of JSON.
-struct Stage(tempfile::TempDir);
-
-impl Stage {
-    fn new() -> Self {
-        let stage = Self(tempfile::tempdir().unwrap());
-        fs::write(stage.at("base.esm"), base()).unwrap();
-        fs::write(stage.at("samples.jsonl"), lines(&household())).unwrap();
-        done(stage.path(), "init --home home --base base.esm");
-        stage
-    }
-
-    /// With the household taken in and adapted to.
-    fn adapted() -> Self {
-        let stage = Self::new();
-        done(stage.path(), "ingest --home home --input samples.jsonl");
-        done(stage.path(), "adapt --home home --epochs 3 --batch 16");
-        stage
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn status(&self) -> Value {
-        json(self.path(), "status --home home")
-    }
-}
-
-fn lines(samples: &[Given]) -> String {
-    let line = |given: &Given| {
-        let Values::Bytes(bytes) = &given.values else { panic!("the made population is of bytes") };
-        let line = value!({ "subjects": given.subjects, "label": given.label, "bytes": bytes });
-        format!("{line}\n")
-    };
-    samples.iter().map(line).collect()
-}
-
-/// A server that ends with its owner.
-struct Server(Child);
-
-impl Server {
-    fn start(stage: &Stage) -> Self {
-        let mut server = command(stage.path(), "serve --home home");
-        let mut child = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        assert!(said.contains("answering at"), "{said}");
-        Self(child)
-    }
-
-    fn ask(stage: &Stage, call: &Value) -> Value {
-        let mut stream = UnixStream::connect(stage.at("home/socket")).unwrap();
-        writeln!(stream, "{call}").unwrap();
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn a_life_in_commands() {
@@ -238,7 +166,7 @@ fn whatever_kills_it_the_next_start_ends_with_the_same_bytes() {
     let kills: u64 = std::env::var("UNLEARN_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     let stage = Stage::adapted();
     copy(&stage.at("home"), &stage.at("before"));
-    let calm = std::time::Instant::now();
+    let calm = unlearn::base::clock::Stopwatch::start();
     let whole = json(stage.path(), "erase --home home --subject h2 --method exact-replay");
     let (model, span) = (whole["erased"]["model"].clone(), calm.elapsed());
     let mut stream = unlearn::base::rng::Stream::new(1, "kills");
@@ -343,7 +271,7 @@ fn nothing_of_who_was_erased_is_in_a_file_or_in_the_memory_of_the_server() {
     let left = person_keys(&stage);
     let gone: Vec<[u8; 32]> = keys.into_iter().filter(|key| !left.contains(key)).collect();
     assert_eq!(gone.len(), 1);
-    let marks = [&marker[..], &marker[..24], name.as_bytes(), &device[8..40], &gone[0]];
+    let marks: [&[u8]; 5] = [&marker, &marker[..24], name.as_bytes(), &device[8..40], &gone[0]];
     let places = found(&stage, &server, &marks);
     assert_eq!(places, Vec::<String>::new(), "found where it should not be");
     drop(server);

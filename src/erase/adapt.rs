@@ -6,7 +6,6 @@ use super::cost::Around;
 use super::error::HomeError;
 use super::home::Home;
 use super::learn::{Done, Onlooker};
-use super::receipt::Guarantee;
 use super::slot;
 use super::state::{Leg, Model, Step, Work};
 use crate::base::hash::Digest;
@@ -74,6 +73,11 @@ impl Home {
             return Err(HomeError::UnderWay { what: "an adaptation" });
         }
         self.open_store()?;
+        if self.state.base.dead && self.state.live.is_none() {
+            let why =
+                "the base knew somebody who was erased, and is gone: install another in a new home";
+            return Err(HomeError::Method { method: "adapting", why: why.into() });
+        }
         let upto = self.store()?.next()?;
         if self.store()?.learners(upto, &[])?.is_empty() {
             return Err(HomeError::NothingToLearn);
@@ -124,7 +128,7 @@ impl Home {
     pub fn adopt(&mut self, work: &Work, done: &Done) -> Result<Adapted, HomeError> {
         let mut state = self.state.clone();
         let before = state.live_model().cloned();
-        let class = before.as_ref().map_or(Guarantee::NeverLearnt, |model| model.class);
+        let class = before.as_ref().map_or(state.base.class, |model| model.class);
         let steps: Vec<Step> =
             before.iter().flat_map(|model| model.steps.clone()).chain(done.steps.clone()).collect();
         let people = done.steps.iter().flat_map(|step| &step.people).count();

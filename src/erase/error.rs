@@ -112,12 +112,6 @@ pub enum HomeError {
         /// Who is, if anybody.
         hint: String,
     },
-    /// A name is none.
-    #[error("a subject's name has {bytes} bytes, expected 1 to 256 without control characters")]
-    BadName {
-        /// Its length.
-        bytes: usize,
-    },
     /// A sample does not fit.
     #[error("sample {index}: {rule}")]
     Sample {

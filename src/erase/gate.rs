@@ -3,7 +3,7 @@
 //! Measured on the written file as it will be served, on the calibrating part of the anchor set and on the
 //! holdouts of those who stay. Where the samples of those who go are still there, also whether the
 //! candidate treats what it once learnt from them otherwise than what it never saw of them: an
-//! equivalence test that may say "inconclusive".
+//! equivalence test that may say "inconclusive". Windows of one recording count once there, as their mean.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use super::gather::{Frame, gather};
 use super::home::Home;
 use super::journal::Job;
 use crate::data::Dataset;
-use crate::evaluate::equivalence::Pairs;
+use crate::evaluate::equivalence::{Pairs, group_means};
 use crate::evaluate::{Equivalence, Evidence, RetainedVerdict, Scores, SubjectDrop};
 use crate::evaluate::{retained, retained_by_subject};
 use crate::format::AnchorPart;
@@ -108,11 +108,12 @@ impl Home {
     }
 
     /// Judges `candidate` against how the model before answered, and, where their samples are still here,
-    /// against the clean ancestor.
+    /// against the clean ancestor. Where the base itself knows them there is none, and nothing to tell
+    /// forgetting by.
     pub(super) fn judge(
         &self,
         candidate: &Artifact,
-        ancestor: &Artifact,
+        ancestor: Option<&Artifact>,
         before: &[bool],
         job: &Job,
         limits: Limits,
@@ -134,7 +135,10 @@ impl Home {
             let subjects: Vec<u32> = set.subjects.iter().copied().take(MOST).collect();
             worst = retained_by_subject(held, &right, &subjects)?.into_iter().next();
         }
-        let (memory, errors) = self.probe(candidate, ancestor, &leaving, limits)?;
+        let (memory, errors) = match ancestor {
+            Some(ancestor) => self.probe([candidate, ancestor], &leaving, limits)?,
+            None => (None, None),
+        };
         let kept = |of: &Option<RetainedVerdict>| of.as_ref().is_none_or(|verdict| verdict.passed);
         let failed = crate::evaluate::equivalence::Verdict::Failed;
         let known = [&memory, &errors].into_iter().flatten().any(|e| e.verdict == failed);
@@ -142,39 +146,74 @@ impl Home {
         Ok(Gated { calibration, holdouts, worst_off: worst, memory, errors, passed })
     }
 
-    /// What is left of those who go, as far as their samples are still here.
+    /// What is left of those who go, as far as their samples are still here: how the candidate and the
+    /// clean ancestor answer them.
     fn probe(
         &self,
-        candidate: &Artifact,
-        ancestor: &Artifact,
+        models: [&Artifact; 2],
         leaving: &[Handle],
         limits: Limits,
     ) -> Result<(Option<Evidence>, Option<Evidence>), HomeError> {
-        let base = &self.base.meaning.classes;
-        let of = |held: bool| -> Result<_, HomeError> {
-            let picked =
-                move |_: u64, header: &Header| header.held == held && header.concerns(leaving);
-            let ask = |model: &Artifact| -> Result<(Vec<bool>, Vec<f64>), HomeError> {
-                let set = self.pick(&model.meaning.classes, base, picked)?;
-                if set.is_empty() { Ok((Vec::new(), Vec::new())) } else { asked(model, &set) }
-            };
-            Ok((ask(candidate)?, ask(ancestor)?))
+        let upto = self.state.holding(leaving).flat_map(|model| &model.steps);
+        let upto = upto.map(|step| step.leg.upto).max().unwrap_or(0);
+        // What came after the last adaptation was learnt by nobody.
+        let learnt = |number: u64, header: &Header| {
+            number < upto && !header.held && header.concerns(leaving)
         };
-        let ((tc, ta), (hc, ha)) = (of(false)?, of(true)?);
-        if tc.0.is_empty() {
+        let trained = self.side("trained", models, learnt)?;
+        if trained.is_empty() {
             return Ok((None, None));
         }
-        let memory = limits.equivalence.of_confidences(
-            Pairs { candidate: &tc.1, ancestor: &ta.1 },
-            Pairs { candidate: &hc.1, ancestor: &ha.1 },
-        )?;
-        let wrong = |of: &[bool]| of.iter().map(|right| !right).collect::<Vec<bool>>();
-        let [tc, ta, hc, ha] = [tc, ta, hc, ha].map(|(right, _)| wrong(&right));
-        let errors = limits.equivalence.of_errors(
-            Pairs { candidate: &tc, ancestor: &ta },
-            Pairs { candidate: &hc, ancestor: &ha },
-        )?;
-        Ok((Some(memory), Some(errors.difference)))
+        let never = |_: u64, header: &Header| header.held && header.concerns(leaving);
+        let held = self.side("held-out", models, never)?;
+        let test = |of: fn(&Side) -> &[Vec<f64>; 2]| {
+            let [trained, held] = [&trained, &held].map(|side| {
+                let [candidate, ancestor] = of(side);
+                Pairs { candidate, ancestor }
+            });
+            limits.equivalence.of_confidences(trained, held)
+        };
+        Ok((Some(test(|side| &side.confidences)?), Some(test(|side| &side.errors)?)))
+    }
+
+    /// What `models` say of the samples that `picked` picks, one value for each group.
+    fn side(
+        &self,
+        name: &'static str,
+        models: [&Artifact; 2],
+        picked: impl Fn(u64, &Header) -> bool,
+    ) -> Result<Side, HomeError> {
+        let base = &self.base.meaning.classes;
+        let mut set = self.pick(base, base, picked)?;
+        let mut side = Side::default();
+        if set.is_empty() {
+            return Ok(side);
+        }
+        for (at, model) in models.into_iter().enumerate() {
+            // New classes come behind those of the base: labels stay what they are.
+            set.classes.clone_from(&model.meaning.classes);
+            let (right, confidences) = asked(model, &set)?;
+            let groups = &set.groups[..right.len()];
+            let wrong: Vec<f64> = right.iter().map(|&right| f64::from(!right)).collect();
+            side.confidences[at] = group_means(name, &confidences, groups)?;
+            side.errors[at] = group_means(name, &wrong, groups)?;
+        }
+        Ok(side)
+    }
+}
+
+/// What candidate and clean ancestor say of one kind of samples: a mean for each group.
+#[derive(Default)]
+struct Side {
+    /// Probabilities of the true label.
+    confidences: [Vec<f64>; 2],
+    /// Shares of wrong answers.
+    errors: [Vec<f64>; 2],
+}
+
+impl Side {
+    fn is_empty(&self) -> bool {
+        self.errors[0].is_empty()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sets to learn from and to measure on: the anchor set of the base, and samples of the vault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::HomeError;
 use crate::data::{Dataset, Values as Stored};
@@ -24,12 +24,26 @@ struct Growing {
     whole: bool,
     labels: Vec<u32>,
     owners: Vec<u32>,
+    groups: Vec<u32>,
+    /// Numbers of groups that were met: of the same people, under the same name.
+    met: BTreeMap<(Vec<Handle>, String), u32>,
+    /// The number of the next group.
+    next: u32,
 }
 
 impl Growing {
     fn new(frame: Frame) -> Self {
-        let (bytes, floats, labels, owners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { frame, bytes, floats, whole: true, labels, owners }
+        Self {
+            frame,
+            bytes: Vec::new(),
+            floats: Vec::new(),
+            whole: true,
+            labels: Vec::new(),
+            owners: Vec::new(),
+            groups: Vec::new(),
+            met: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     fn values(&mut self, of: &Values) {
@@ -41,6 +55,17 @@ impl Growing {
                 self.floats.extend(floats);
             }
         }
+    }
+
+    /// A sample without a group stands alone.
+    fn grouped(&mut self, of: Option<(Vec<Handle>, String)>) {
+        let next = self.next;
+        let number = match of {
+            Some(group) => *self.met.entry(group).or_insert(next),
+            None => next,
+        };
+        self.next += u32::from(number == next);
+        self.groups.push(number);
     }
 
     fn unwhole(&mut self) {
@@ -61,7 +86,7 @@ impl Growing {
             classes: self.frame.classes,
             subjects: self.owners,
             subject_names: people.iter().map(ToString::to_string).collect(),
-            groups: Vec::new(),
+            groups: self.groups,
         }
     }
 }
@@ -69,7 +94,8 @@ impl Growing {
 /// The samples that `wanted` picks, behind those of `first`, in order of number.
 ///
 /// Samples with a label that is none of the classes are passed over. In the set, a sample counts to the
-/// first of its people; those of `first` to a subject without samples of their own.
+/// first of its people; those of `first` to a subject without samples of their own. Samples that the same
+/// people gave as one group are one group in the set; every other sample stands alone.
 ///
 /// # Errors
 /// If the vault cannot be read, or a sample has another size than the frame says.
@@ -91,6 +117,7 @@ pub fn gather(
         }
         set.labels.extend(&first.labels);
         set.owners.extend(first.labels.iter().map(|_| people.len() as u32));
+        first.labels.iter().for_each(|_| set.grouped(None));
     }
     let expected: usize = set.frame.shape.iter().product();
     let mut misfit = None;
@@ -105,6 +132,7 @@ pub fn gather(
         set.labels.push(label as u32);
         let owner = people.binary_search(&sample.people[0]).unwrap_or(people.len());
         set.owners.push(owner as u32);
+        set.grouped(sample.group.map(|group| (sample.people, group)));
     })?;
     if let Some((number, found)) = misfit {
         let rule = format!("record {number} has {found} values, the base takes {expected}");

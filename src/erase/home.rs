@@ -21,7 +21,7 @@ use super::files::{
     Opened, decoded, empty_enough, fit, journal_of, open_base, open_slot, sync_above,
 };
 use super::journal::{Job, Journal};
-use super::receipt::SigningKey;
+use super::receipt::{Guarantee, SigningKey};
 use super::slot;
 use super::state::{Base, Model, State};
 use super::upkeep::spend_ballast;
@@ -145,7 +145,8 @@ impl Home {
                 None
             }
         };
-        let base = Base { id: opened.logical_id().0, provenance, slot, dead: false };
+        let (id, class) = (opened.logical_id().0, Guarantee::NeverLearnt);
+        let base = Base { id, provenance, slot, dead: false, class };
         let state = State::new(entropy::bytes()?, setup.seed, setup.holdout, setup.quota, base);
         // The index first: from the keyring on, the home is there.
         drop(Store::open(disk.as_mut(), &folder.join("vault.redb"))?);

@@ -32,8 +32,18 @@ impl Home {
     /// The guarantee of what was decided.
     pub(super) fn guarantee(&self, decision: &Decision) -> Guarantee {
         let ancestor = decision.ancestor.as_deref().and_then(|slot| self.state.model(slot));
-        let inherited = ancestor.map_or(Guarantee::NeverLearnt, |model| model.class);
+        let inherited = ancestor.map_or(self.state.base.class, |model| model.class);
+        if decision.choice == Choice::Reset && decision.base_holds {
+            // Nothing serves.
+            return Guarantee::Reset;
+        }
         Job::class(decision.choice, inherited)
+    }
+
+    /// Whether somebody who was never learnt may have been, before an approximate repair.
+    fn returned(&self, decision: &Decision) -> bool {
+        let live = self.state.live_model().map_or(self.state.base.class, |model| model.class);
+        decision.choice == Choice::NeverLearnt && live == Guarantee::Approximate
     }
 
     /// Takes the repaired model into the state.
@@ -52,7 +62,8 @@ impl Home {
             }
             let provenance = Provenance::Enrolled;
             let slot = Some(work.slot.clone());
-            state.base = Base { id: done.id, provenance, slot, dead: false };
+            let class = self.guarantee(decision);
+            state.base = Base { id: done.id, provenance, slot, dead: false, class };
             state.live = None;
             return;
         }
@@ -75,7 +86,7 @@ impl Home {
         job: &Job,
         decision: &Decision,
         state: &State,
-        child: &Artifact,
+        child: Option<&Artifact>,
     ) -> Result<Id, HomeError> {
         let receipt = self.receipt(job, decision, state, child)?;
         let signed = receipt.sign(&self.signing_key()?)?;
@@ -89,7 +100,7 @@ impl Home {
         job: &Job,
         decision: &Decision,
         state: &State,
-        child: &Artifact,
+        child: Option<&Artifact>,
     ) -> Result<Receipt, HomeError> {
         let sequence = self.state.receipts + 1;
         let gate = gate_of(job, decision.work.is_some());
@@ -115,15 +126,15 @@ impl Home {
             evidence: evidence(self.keys.level()),
             models: Models {
                 parent: Hex(decision.parent),
-                child: child.id.into(),
-                mask: mask_digest(child).into(),
+                child: child.map_or(Hex([0; 32]), |child| child.id.into()),
+                mask: child.map_or(Hex([0; 32]), |child| mask_digest(child).into()),
                 weights: self.dtype.into(),
             },
             lineage: self.lineage(job, decision)?,
             method: self.method(job, decision, guarantee)?,
             gate,
             destroyed: destroyed(decision, state, self.keyring.generation()),
-            not_covered: not_covered(),
+            not_covered: not_covered(self.returned(decision)),
             millijoules: None,
             times,
         })
@@ -340,13 +351,15 @@ fn destroyed(decision: &Decision, state: &State, generation: u64) -> Vec<Destroy
     all
 }
 
-fn not_covered() -> Vec<String> {
-    [
+fn not_covered(returned: bool) -> Vec<String> {
+    let returned = returned.then_some(
+        "an earlier life of the subject here: the model that serves had to forget somebody once, and a subject who was erased and came back under another key is not known to be the same",
+    );
+    let always = [
         "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
         "copies outside this home: back-ups, recordings, other devices, whoever was told",
         "blocks that a flash disk has not reused yet may still hold a device key that was a file",
         "memory that the system swapped out",
-    ]
-    .map(String::from)
-    .to_vec()
+    ];
+    always.into_iter().chain(returned).map(String::from).collect()
 }

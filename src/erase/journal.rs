@@ -381,7 +381,10 @@ impl Job {
         self.requests.iter().all(|open| open.request.serve_until_repaired)
     }
 
-    /// The class that a choice gives to a model whose ancestor has `inherited`.
+    /// The class that a choice gives to a model whose ancestor has `inherited`. It is contagious: what
+    /// begins with, or goes back to, a model that had to forget somebody may not claim more than that model
+    /// does, as the one who goes now may be the one who came back. Where nobody was learnt nothing changes,
+    /// and the receipt says what it does not cover.
     pub fn class(choice: Choice, inherited: Guarantee) -> Guarantee {
         let own = match choice {
             Choice::NeverLearnt => Guarantee::NeverLearnt,
@@ -390,7 +393,7 @@ impl Job {
             Choice::Reset => Guarantee::Reset,
         };
         match (own, inherited) {
-            (Guarantee::ExactReplay, Guarantee::Approximate) => Guarantee::Approximate,
+            (Guarantee::ExactReplay | Guarantee::Reset, Guarantee::Approximate) => inherited,
             _ => own,
         }
     }

@@ -281,8 +281,11 @@ impl Home {
             return self.note(Event::Gated(now, verdict));
         };
         let Some(candidate) = self.candidate(&work.slot)? else { return Ok(()) };
-        let ancestor = self.model(decision.ancestor.as_deref())?;
-        let gated = self.judge(&candidate, &ancestor, &decision.before, job, limits)?;
+        let ancestor = match decision.base_holds {
+            true => None,
+            false => Some(self.model(decision.ancestor.as_deref())?),
+        };
+        let gated = self.judge(&candidate, ancestor.as_ref(), &decision.before, job, limits)?;
         let told = serde_json::to_string(&gated).unwrap_or_default();
         if gated.passed {
             return self.note(Event::Gated(now, Verdict { told, passed: true }));
@@ -306,12 +309,14 @@ impl Home {
             let mut keyring = self.keyring.clone();
             self.settle(job, &decision, blank.as_ref(), &mut state, &mut keyring);
             let child = match (&decision.work, &state.live) {
-                (Some(work), _) => self.candidate(&work.slot)?,
+                (Some(work), _) => match self.candidate(&work.slot)? {
+                    Some(child) => Some(child),
+                    None => return Ok(None),
+                },
                 (None, Some(slot)) => Some(self.model(Some(slot))?),
-                (None, None) => Some(blank.unwrap_or_else(|| self.base.clone())),
+                (None, None) => (!state.base.dead).then(|| self.base.clone()),
             };
-            let Some(child) = child else { return Ok(None) };
-            let signed = self.write_receipt(job, &decision, &state, &child)?;
+            let signed = self.write_receipt(job, &decision, &state, child.as_ref())?;
             (state.receipts, state.last_receipt) = (state.receipts + 1, signed);
             state.journal = self.journal.link();
             self.keep(keyring, state, true)?;
@@ -375,7 +380,8 @@ impl Home {
                         keyring.drop_named(&slot::key_name(slot));
                     }
                     let (id, provenance) = (blank.id.0, state.base.provenance);
-                    state.base = Base { id, provenance, slot: None, dead: true };
+                    let class = state.base.class;
+                    state.base = Base { id, provenance, slot: None, dead: true, class };
                 }
             }
             _ => {}

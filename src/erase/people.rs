@@ -1,10 +1,14 @@
 //! People and their samples: who is here, taking samples in, and giving a person's samples out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::error::HomeError;
 use super::home::Home;
-use crate::vault::{Added, Handle, Key, NewSample, Person, Sample, Values, VaultError};
+use crate::vault::{
+    Added, Handle, Key, MAX_OWNERS, NewSample, Person, Sample, Values, VaultError, broken_rule,
+};
 
 /// Samples that are taken in by one transaction.
 const BATCH: usize = 1024;
@@ -72,37 +76,25 @@ impl Home {
             return Err(HomeError::UnderWay { what: "an erasure" });
         }
         self.open_store()?;
-        let expected: usize = self.base.network.description.input_shape().iter().product();
+        let shape = self.base.network.description.input_shape();
         for (index, sample) in samples.iter().enumerate() {
-            let found = sample.values.len();
-            if found != expected {
-                let shape = self.base.network.description.input_shape();
-                let rule = format!(
-                    "it has {found} values, the base takes {expected} ({shape:?}: channels, height, width)"
-                );
+            if let Some(rule) = fault_of(sample, shape) {
                 return Err(HomeError::Sample { index, rule });
             }
-            if sample.subjects.is_empty() {
-                let rule = "it has no subject, expected 1 to 16 names".into();
-                return Err(HomeError::Sample { index, rule });
-            }
-            sample.subjects.iter().try_for_each(|name| named(name))?;
         }
-        let mut known: std::collections::BTreeMap<String, Handle> =
+        let mut known: BTreeMap<String, Handle> =
             self.people()?.into_iter().map(|(handle, person)| (person.name, handle)).collect();
-        let mut taken = Taken { enrolled: self.enrol(samples, &mut known)?, ..Taken::default() };
-        let rules = (self.state.seed, self.state.holdout);
+        let mut taken = Taken::default();
         for (piece, samples) in samples.chunks(BATCH).enumerate() {
-            let new: Vec<NewSample> =
-                samples.iter().map(|sample| handled(sample, &known)).collect();
-            let quota = self.state.quota;
-            let added = self.change_index(|store, keyring| store.add(keyring, rules, quota, &new));
-            let added = added.map_err(|error| match error {
-                HomeError::Vault(VaultError::Sample { index, rule }) => {
-                    HomeError::Sample { index: piece * BATCH + index, rule }
-                }
-                other => other,
-            })?;
+            let new = self.enrol(samples, &mut known)?;
+            let added = self.take_in(piece, samples, &known);
+            if added.is_err() && !new.is_empty() {
+                // Who came with samples that were not taken in is not here. Where this fails too, they
+                // are here without a sample; what went wrong first is what is told.
+                let _ = self.forget_enrolled(&new);
+            }
+            let added = added?;
+            taken.enrolled += new.len() as u64;
             taken.added.samples += added.samples;
             taken.added.held += added.held;
             taken.added.duplicates += added.duplicates;
@@ -110,12 +102,38 @@ impl Home {
         Ok(taken)
     }
 
-    /// Gives everybody a key who has none. The key is durable before anything is sealed under it.
+    fn take_in(
+        &mut self,
+        piece: usize,
+        samples: &[Given],
+        known: &BTreeMap<String, Handle>,
+    ) -> Result<Added, HomeError> {
+        let rules = (self.state.seed, self.state.holdout);
+        let new: Vec<NewSample> = samples.iter().map(|sample| handled(sample, known)).collect();
+        let quota = self.state.quota;
+        let added = self.change_index(|store, keyring| store.add(keyring, rules, quota, &new));
+        added.map_err(|error| match error {
+            HomeError::Vault(VaultError::Sample { index, rule }) => {
+                HomeError::Sample { index: piece * BATCH + index, rule }
+            }
+            other => other,
+        })
+    }
+
+    fn forget_enrolled(&mut self, new: &[Handle]) -> Result<(), HomeError> {
+        let mut keyring = self.keyring.clone();
+        new.iter().for_each(|handle| _ = keyring.forget(handle));
+        self.keep(keyring, self.state.clone(), true)?;
+        self.change_index(|store, keyring| store.purge(keyring)).map(drop)
+    }
+
+    /// Gives everybody a key who has none, and says who they are. The key is durable before anything is
+    /// sealed under it.
     fn enrol(
         &mut self,
         samples: &[Given],
-        known: &mut std::collections::BTreeMap<String, Handle>,
-    ) -> Result<u64, HomeError> {
+        known: &mut BTreeMap<String, Handle>,
+    ) -> Result<Vec<Handle>, HomeError> {
         let mut keyring = self.keyring.clone();
         let mut new = Vec::new();
         for name in samples.iter().flat_map(|sample| &sample.subjects) {
@@ -130,7 +148,7 @@ impl Home {
             self.keep(keyring, self.state.clone(), false)?;
             self.change_index(|store, keyring| store.enrol(keyring, &new))?;
         }
-        Ok(new.len() as u64)
+        Ok(new.into_iter().map(|(handle, _)| handle).collect())
     }
 
     /// Every sample of a person, with the names of those it is shared with: for the right of access.
@@ -143,7 +161,7 @@ impl Home {
         mut take: impl FnMut(&Sample, &[String]),
     ) -> Result<u64, HomeError> {
         let handle = self.handle_of(name)?;
-        let names: std::collections::BTreeMap<Handle, String> =
+        let names: BTreeMap<Handle, String> =
             self.people()?.into_iter().map(|(handle, person)| (handle, person.name)).collect();
         let mut count = 0;
         let numbers = self.store()?.numbers_of(handle)?;
@@ -157,12 +175,33 @@ impl Home {
     }
 }
 
-fn named(name: &str) -> Result<(), HomeError> {
-    let well = (1..=256).contains(&name.len()) && !name.chars().any(char::is_control);
-    if well { Ok(()) } else { Err(HomeError::BadName { bytes: name.len() }) }
+/// Which rule a sample breaks for a base that takes `shape`, if any.
+fn fault_of(sample: &Given, shape: [usize; 3]) -> Option<String> {
+    let (found, expected) = (sample.values.len(), shape.iter().product::<usize>());
+    if found != expected {
+        return Some(format!(
+            "it has {found} values, the base takes {expected} ({shape:?}: channels, height, width)"
+        ));
+    }
+    let names = &sample.subjects;
+    if !(1..=MAX_OWNERS).contains(&names.len()) {
+        return Some(format!("it has {} subjects, expected 1 to {MAX_OWNERS} names", names.len()));
+    }
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Some(format!("it names the subject `{}` twice", twice.1.escape_debug()));
+    }
+    let well =
+        |name: &&String| (1..=256).contains(&name.len()) && !name.chars().any(char::is_control);
+    if let Some(name) = names.iter().find(|name| !well(name)) {
+        let bytes = name.len();
+        return Some(format!(
+            "the name of a subject of it has {bytes} bytes, expected 1 to 256 without control characters"
+        ));
+    }
+    broken_rule(&sample.label, sample.group.as_deref(), &sample.values)
 }
 
-fn handled(sample: &Given, known: &std::collections::BTreeMap<String, Handle>) -> NewSample {
+fn handled(sample: &Given, known: &BTreeMap<String, Handle>) -> NewSample {
     let mut people: Vec<Handle> =
         sample.subjects.iter().filter_map(|name| known.get(name).copied()).collect();
     people.sort_unstable();

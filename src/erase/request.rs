@@ -113,7 +113,7 @@ impl Home {
                 method: wish.method,
                 deadline: wish.deadline.map(|seconds| now.saturating_add(seconds)),
                 serve_until_repaired: wish.serve_until_repaired,
-                in_base: self.knows_people_here() && !wish.not_in_base,
+                in_base: self.base_may_know() && !wish.not_in_base,
                 at: now,
             }));
         }
@@ -126,6 +126,11 @@ impl Home {
         }
         self.in_need(|home| home.journal.add(home.disk.as_mut(), events.clone()))?;
         Ok(tickets)
+    }
+
+    /// Whether the base may know people here: one that people of this site are in, as long as it lives.
+    pub fn base_may_know(&self) -> bool {
+        self.state.base.provenance == Provenance::Enrolled && !self.state.base.dead
     }
 
     /// Takes a request back.
@@ -146,11 +151,6 @@ impl Home {
             self.journal.close(self.disk.as_mut(), self.state.journal)?;
         }
         Ok(())
-    }
-
-    /// Whether people of this site are in the base.
-    fn knows_people_here(&self) -> bool {
-        self.state.base.provenance == Provenance::Enrolled && !self.state.base.dead
     }
 
     /// What is to be noted where samples and keys went and it was not noted before the power did: a

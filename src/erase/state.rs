@@ -60,6 +60,9 @@ pub struct Base {
     pub slot: Option<String>,
     /// Whether it may not be served any more, because it knew somebody who was erased.
     pub dead: bool,
+    /// The guarantee of it: a base that had to forget somebody here is approximate, and so is what begins
+    /// with it.
+    pub class: Guarantee,
 }
 
 /// A model that was made here.

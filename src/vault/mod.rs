@@ -30,6 +30,6 @@ pub use error::VaultError;
 pub use handle::Handle;
 pub use key_store::{FileKeyStore, KeyStore, Level};
 pub use keyring::Keyring;
-pub use samples::{Count, Header, NewSample, Sample, Values};
+pub use samples::{Count, Header, MAX_OWNERS, NewSample, Sample, Values, broken_rule};
 pub use seal::Key;
 pub use store::{Added, Person, Quota, Store};

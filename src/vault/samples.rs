@@ -58,9 +58,9 @@ impl Drop for Values {
 pub struct NewSample {
     /// Whose it is: one to sixteen people, each once.
     pub people: Vec<Handle>,
-    /// What it shows, the name of a class: 1 to 128 bytes.
+    /// What it shows, the name of a class: 1 to 128 bytes, no control characters.
     pub label: String,
-    /// What it must not be parted from, at most 128 bytes: windows of one recording have one group.
+    /// What it must not be parted from, written likewise: windows of one recording have one group.
     pub group: Option<String>,
     /// Its numbers.
     pub values: Values,
@@ -97,11 +97,6 @@ pub struct Count {
 impl NewSample {
     /// Which rule it breaks, if any.
     pub(super) fn fault(&self) -> Option<String> {
-        let word = |what, word: &str, least| {
-            let fits = (least..=MAX_WORD).contains(&word.len());
-            (!fits)
-                .then(|| format!("{what} has {} bytes, expected {least} to {MAX_WORD}", word.len()))
-        };
         if self.people.is_empty() || self.people.len() > MAX_OWNERS {
             let found = self.people.len();
             return Some(format!("it has {found} subjects, expected 1 to {MAX_OWNERS}"));
@@ -109,17 +104,7 @@ impl NewSample {
         if self.people.windows(2).any(|two| two[0] >= two[1]) {
             return Some("a subject is named twice".into());
         }
-        if !(1..=MAX_VALUES).contains(&self.values.len()) {
-            let found = self.values.len();
-            return Some(format!("it has {found} values, expected 1 to {MAX_VALUES}"));
-        }
-        if let Values::Floats(floats) = &self.values
-            && let Some(at) = floats.iter().position(|value| !value.is_finite())
-        {
-            return Some(format!("value {at} is {}, expected a finite number", floats[at]));
-        }
-        let group = self.group.as_deref().and_then(|group| word("its group", group, 1));
-        word("its label", &self.label, 1).or(group)
+        broken_rule(&self.label, self.group.as_deref(), &self.values)
     }
 
     /// The sealed part before it is sealed.
@@ -148,6 +133,29 @@ impl NewSample {
         }
         out
     }
+}
+
+/// Which rule a sample with this label, group and values breaks, if any, whosever it is.
+pub fn broken_rule(label: &str, group: Option<&str>, values: &Values) -> Option<String> {
+    let word = |what, word: &str| {
+        let (bytes, well) = (word.len(), !word.chars().any(char::is_control));
+        let fits = well && (1..=MAX_WORD).contains(&bytes);
+        (!fits).then(|| {
+            let control = if well { "" } else { ", some of them control characters" };
+            let expected = format!("1 to {MAX_WORD} without control characters");
+            format!("{what} has {bytes} bytes{control}, expected {expected}")
+        })
+    };
+    if !(1..=MAX_VALUES).contains(&values.len()) {
+        let found = values.len();
+        return Some(format!("it has {found} values, expected 1 to {MAX_VALUES}"));
+    }
+    if let Values::Floats(floats) = values
+        && let Some(at) = floats.iter().position(|value| !value.is_finite())
+    {
+        return Some(format!("value {at} is {}, expected a finite number", floats[at]));
+    }
+    word("its label", label).or_else(|| group.and_then(|group| word("its group", group)))
 }
 
 /// The part of a record that is not sealed.

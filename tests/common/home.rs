@@ -84,7 +84,16 @@ fn anchor(train: &Dataset, trains: usize, test: &Dataset, calibrates: usize) -> 
 
 /// What the household gives: `h1`, `h2`, `h3`, sixty samples each.
 pub fn household() -> Vec<Given> {
-    let data = population().household().train;
+    given(&population())
+}
+
+/// What a larger household gives: `h1` and on, so many samples of each sign.
+pub fn large_household(people: usize, samples: usize) -> Vec<Given> {
+    given(&Population { household: people, train_samples: samples, ..population() })
+}
+
+fn given(of: &Population) -> Vec<Given> {
+    let data = of.household().train;
     let Stored::Bytes(bytes) = &data.values else {
         unreachable!("the made population is of bytes")
     };

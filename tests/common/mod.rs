@@ -4,9 +4,11 @@
 pub mod crash;
 pub mod exchange;
 pub mod home;
+pub mod journal;
 pub mod liar;
 pub mod model;
 pub mod network;
 pub mod program;
 pub mod receipts;
 pub mod sim;
+pub mod stage;

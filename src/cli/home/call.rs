@@ -233,7 +233,11 @@ pub(super) fn receive(home: &mut Home, how: &Erasure) -> Result<(Vec<Ticket>, f6
     }
     let mut wishes = Vec::new();
     for subject in &how.subjects {
-        let nonce = how.nonce.as_deref().map(Nonce::parse).transpose()?;
+        let nonce = how.nonce.as_deref().map(|text| {
+            let found = format!("{} bytes that are none", text.len());
+            Nonce::parse(text).map_err(|_| wrong(found, "64 hexadecimal digits in lower case"))
+        });
+        let nonce = nonce.transpose()?;
         wishes.push(Wish {
             subject: subject.clone(),
             policy: how.policy,
@@ -252,7 +256,7 @@ fn plan(home: &mut Home, how: &Erasure) -> Result<Value, HomeError> {
     home.limit_memory(how.memory);
     let people =
         how.subjects.iter().map(|name| home.handle_of(name)).collect::<Result<Vec<_>, _>>()?;
-    let enrolled = home.state().base.provenance == crate::format::Provenance::Enrolled;
+    let enrolled = home.base_may_know();
     let seconds = how.deadline.map(|seconds| seconds as f64);
     Ok(json!({ "plan": home.plan(&people, enrolled && !how.not_in_base, how.method, seconds)? }))
 }

@@ -53,3 +53,81 @@ pub(super) fn confine() -> Result<(), Fault> {
 pub(super) fn confine() -> Result<(), Fault> {
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Output};
+    use std::sync::mpsc::channel;
+
+    use rustix::net::{AddressFamily, SocketType, socket, socketpair};
+
+    use super::confine;
+
+    const TASK: &str = "UNLEARN_TEST_CONFINED";
+
+    fn asks_for(family: AddressFamily) {
+        // What comes back does not matter: whoever is confined does not come back.
+        let _ = socket(family, SocketType::STREAM, None);
+    }
+
+    fn child(task: &str) -> Output {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "cli::home::confine::tests::confined", "--ignored", "--nocapture"]);
+        child.env(TASK, task).output().unwrap()
+    }
+
+    #[test]
+    #[ignore = "run by the test below, which expects it to be killed"]
+    fn confined() {
+        let Ok(task) = std::env::var(TASK) else { return };
+        if task == "free" {
+            return asks_for(AddressFamily::INET);
+        }
+        let (go, wait) = channel::<()>();
+        let early = std::thread::spawn(move || wait.recv().map(|()| asks_for(AddressFamily::INET)));
+        confine().unwrap();
+        confine().unwrap();
+        socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        println!("confined");
+        match &*task {
+            "unix" => {}
+            "inet" => asks_for(AddressFamily::INET),
+            "inet6" => asks_for(AddressFamily::INET6),
+            "netlink" => asks_for(AddressFamily::NETLINK),
+            "pair" => {
+                let flags = rustix::net::SocketFlags::empty();
+                let _ = socketpair(AddressFamily::INET, SocketType::STREAM, flags, None);
+            }
+            "thread from before" => {
+                go.send(()).unwrap();
+                let _ = early.join();
+            }
+            "thread from after" => {
+                let _ = std::thread::spawn(|| asks_for(AddressFamily::INET)).join();
+            }
+            "child" => {
+                let signal = child("free").status.signal();
+                assert_eq!(signal, Some(libc::SIGSYS), "what it starts is confined too");
+            }
+            other => panic!("no task `{other}`"),
+        }
+        println!("alive");
+    }
+
+    #[test]
+    fn a_socket_other_than_a_unix_one_ends_the_process() {
+        let said = |output: &Output, word| String::from_utf8_lossy(&output.stdout).contains(word);
+        for task in ["unix", "child", "free"] {
+            let output = child(task);
+            assert!(output.status.success(), "{task}: {output:?}");
+            assert_eq!(said(&output, "alive"), task != "free", "{task}");
+        }
+        let tasks = ["inet", "inet6", "netlink", "pair", "thread from before", "thread from after"];
+        for task in tasks {
+            let output = child(task);
+            assert!(said(&output, "confined") && !said(&output, "alive"), "{task}: {output:?}");
+            assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{task}: {output:?}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::super::fault::Fault;
 use super::super::setting::{Common, DataArgs, Out};
 use super::call::{Call, Line};
 use super::{Where, frames, tell};
+use crate::base::disk::DiskError;
 use crate::base::units::Bytes;
 use crate::data::{Dataset, Splits};
 use crate::erase::HomeError;
@@ -86,12 +87,12 @@ pub(super) fn source(path: &Path) -> Result<Box<dyn Read>, Fault> {
     if path == Path::new("-") {
         return Ok(Box::new(std::io::stdin().lock()));
     }
-    let opened = std::fs::File::open(path).and_then(|file| {
-        let folder = file.metadata()?.is_dir();
-        if folder { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
-    });
-    let failed = |error| Fault::Given(crate::base::disk::DiskError::from_io("read", path, error));
-    Ok(Box::new(opened.map_err(failed)?))
+    let failed = |error| Fault::Given(DiskError::from_io("read", path, error));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(Fault::Given(DiskError::NotAFile { path: path.to_path_buf() }));
+    }
+    Ok(Box::new(file))
 }
 
 #[derive(Debug, Default, serde::Serialize)]

@@ -260,7 +260,10 @@ impl Shared {
             if !matches!(read, Ok(1..)) {
                 return;
             }
+            // What follows a line that is too long would be taken for requests.
+            let long = line.len() as u64 == MAX_LINE && !line.ends_with(b"\n");
             let reply = match serde_json::from_slice::<Call>(&line) {
+                _ if long => Err(Fault::Usage(format!("a line has at most {MAX_LINE} bytes"))),
                 Ok(call) => self.answer(call),
                 Err(error) => Err(Fault::Usage(format!("this is no request: {error}"))),
             };
@@ -274,7 +277,7 @@ impl Shared {
             let told = to.write_all(&line_of(&reply));
             drop((line, reply));
             scrub::stack();
-            if told.is_err() {
+            if told.is_err() || long {
                 return;
             }
         }

@@ -113,11 +113,11 @@ pub struct Times {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
-    /// The one that served when the first request came.
+    /// The one that served when the first request came; zeros where none did.
     pub parent: Hex<32>,
-    /// The one that serves now.
+    /// The one that serves now; zeros where none may, as the base itself knew the subject.
     pub child: Hex<32>,
-    /// The digest of the child's masks.
+    /// The digest of the child's masks; zeros where there is no child.
     pub mask: Hex<32>,
     /// The type of the child's weights, as they are served.
     pub weights: Weights,

@@ -102,7 +102,12 @@ fn page(receipt: &Receipt, signature: &str, key: &str, hash: Digest) -> String {
     tell_repair(&mut page, receipt);
     page.section("Models");
     page.line("before", receipt.models.parent);
-    page.line("serves now", receipt.models.child);
+    match receipt.models.child {
+        Hex([0, rest @ ..]) if rest == [0; 31] => {
+            page.line("serves now", "none: the base itself knew the subject");
+        }
+        child => page.line("serves now", child),
+    }
     page.line("its masks", receipt.models.mask);
     page.line("its weights", receipt.models.weights);
     tell_lineage(&mut page, &receipt.lineage);
