@@ -164,7 +164,10 @@ impl Home {
                 // A round before this one may have destroyed the model that was served.
                 let live = self.state.live.as_deref().filter(|slot| self.readable(Some(slot)));
                 let common = self.classes_of(work)?;
-                self.answers(&self.model(live)?, &common, &people)?
+                let answers = self.answers(&self.model(live)?, &common, &people)?;
+                let gone = live != self.state.live.as_deref();
+                let noted = self.answered_before().filter(|of| gone && of.len() == answers.len());
+                noted.unwrap_or(answers)
             }
             None => Vec::new(),
         };
@@ -198,6 +201,18 @@ impl Home {
             before,
         };
         self.note(Event::Decided(clock::now(), decision))
+    }
+
+    /// How the model that was served answered in an earlier round for the same people, before it was
+    /// destroyed.
+    fn answered_before(&self) -> Option<Vec<bool>> {
+        let events = self.journal.events().iter().rev();
+        let since = events.take_while(|event| !matches!(event, Event::Received(_)));
+        let mut rounds = since.filter_map(|event| match event {
+            Event::Decided(_, decision) if !decision.before.is_empty() => Some(&decision.before),
+            _ => None,
+        });
+        rounds.next().cloned()
     }
 
     /// Destroys samples and keys: the people's, and those of the models that know them, but for one that
