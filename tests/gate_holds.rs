@@ -237,8 +237,9 @@ fn an_enrolled_base_that_knew_them_takes_every_model_with_it() {
     assert_eq!((&*erased.guarantee, erased.model), ("reset", None));
     assert!(ids.iter().all(|id| home.state().erased_models.contains(id)));
     let slots = |home: &Home| home.keyring().names().filter(|n| n.starts_with("slot/")).count();
-    assert_eq!(slots(&home), 1, "an untrained base, which is not served");
-    assert_eq!(std::fs::read_dir(path.join("slots")).unwrap().count(), 1);
+    assert_eq!(slots(&home), 0, "an untrained base lies plain, and is not served");
+    assert_eq!(std::fs::read_dir(path.join("slots")).unwrap().count(), 0);
+    assert!(path.join("base.esm").exists());
     let told = receipt(&home, home.state().receipts);
     assert_eq!(told.models.child, unlearn::erase::receipt::Hex([0; 32]));
     drop(home);

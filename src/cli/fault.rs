@@ -191,7 +191,6 @@ fn of_home(error: &HomeError) -> u8 {
         HomeError::Vault(VaultError::Quota { .. }) => 4,
         HomeError::Unavailable
         | HomeError::Memory { .. }
-        | HomeError::Measure(_)
         | HomeError::Evaluate(_)
         | HomeError::NothingToLearn => 5,
         HomeError::Vault(_)

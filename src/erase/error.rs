@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
 use crate::base::entropy::EntropyError;
-use crate::evaluate::{EvaluateError, MeasureError};
+use crate::evaluate::EvaluateError;
 use crate::format::FormatError;
 use crate::model::GrowError;
 use crate::model::file::FileError;
@@ -26,16 +26,13 @@ pub enum HomeError {
     Entropy(#[from] EntropyError),
     /// A model file is wrong.
     #[error(transparent)]
-    Model(#[from] FileError),
+    Model(Box<FileError>),
     /// The network cannot tell more classes apart.
     #[error("a new class cannot be learnt: {0}")]
     Grow(#[from] GrowError),
     /// A run failed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// Scores could not be judged.
-    #[error(transparent)]
-    Measure(#[from] MeasureError),
     /// Scores could not be judged.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -48,7 +45,7 @@ pub enum HomeError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: FormatError,
+        source: Box<FormatError>,
     },
     /// The folder is no home.
     #[error("`{}` is no home: it has no keyring; make one with `unlearn init --home DIR --base FILE`", path.display())]
@@ -196,5 +193,11 @@ impl HomeError {
             _ => return false,
         };
         matches!(of, DiskError::Full { .. })
+    }
+}
+
+impl From<FileError> for HomeError {
+    fn from(error: FileError) -> Self {
+        Self::Model(Box::new(error))
     }
 }

@@ -60,8 +60,9 @@ pub(super) fn fit(file: &ModelFile, path: &Path) -> Result<(), HomeError> {
             "the base does not say whose data is in it: make it with `--provenance population` if nobody of this device is in it, else with `--provenance enrolled`",
         ));
     }
-    let anchor =
-        file.anchor().map_err(|source| HomeError::Base { path: path.to_path_buf(), source })?;
+    let anchor = file
+        .anchor()
+        .map_err(|source| HomeError::Base { path: path.to_path_buf(), source: Box::new(source) })?;
     let has = |part| anchor.as_ref().is_some_and(|set| set.parts.contains(&part));
     if !has(AnchorPart::Train) || !has(AnchorPart::Calibrate) {
         return Err(unfit(
@@ -94,7 +95,7 @@ pub(super) fn open_base(
     let opened = match &state.base.slot {
         Some(slot) => open_slot(disk, folder, keyring, slot)?,
         None => {
-            let damaged = |source| HomeError::Base { path: path.clone(), source };
+            let damaged = |source| HomeError::Base { path: path.clone(), source: Box::new(source) };
             let file = ModelFile::from_bytes(disk.read(&path)?).map_err(damaged)?;
             file.verify().map_err(damaged)?;
             Opened::of(&file, &path)?
@@ -129,7 +130,7 @@ pub(super) fn open_slot(
         });
     };
     let mut bytes = slot::read(disk, &path, key)?;
-    let damaged = |source| HomeError::Base { path: path.clone(), source };
+    let damaged = |source| HomeError::Base { path: path.clone(), source: Box::new(source) };
     let file = ModelFile::from_bytes(std::mem::take(&mut *bytes)).map_err(damaged)?;
     Opened::of(&file, &path)
 }

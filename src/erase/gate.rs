@@ -52,6 +52,8 @@ pub struct Gated {
     pub memory: Option<Evidence>,
     /// The same of wrong answers.
     pub errors: Option<Evidence>,
+    /// Whether accuracy was held against the clean ancestor's, not against that of the model before.
+    pub beside_ancestor: bool,
     /// Whether the candidate may be served.
     pub passed: bool,
 }
@@ -143,7 +145,16 @@ impl Home {
         let failed = crate::evaluate::equivalence::Verdict::Failed;
         let known = [&memory, &errors].into_iter().flatten().any(|e| e.verdict == failed);
         let passed = kept(&calibration) && kept(&holdouts) && !known;
-        Ok(Gated { calibration, holdouts, worst_off: worst, memory, errors, passed })
+        let beside_ancestor = false;
+        Ok(Gated {
+            calibration,
+            holdouts,
+            worst_off: worst,
+            memory,
+            errors,
+            beside_ancestor,
+            passed,
+        })
     }
 
     /// What is left of those who go, as far as their samples are still here: how the candidate and the

@@ -117,7 +117,7 @@ impl Home {
             let (field, found) = ("the holdout share", setup.holdout.to_string());
             return Err(HomeError::Setting { field, found, expected: "0 to 0.5" });
         }
-        let damaged = |source| HomeError::Base { path: of.to_path_buf(), source };
+        let damaged = |source| HomeError::Base { path: of.to_path_buf(), source: Box::new(source) };
         let opened = ModelFile::from_bytes(package.clone()).map_err(damaged)?;
         opened.verify().map_err(damaged)?;
         fit(&opened, of)?;
@@ -371,7 +371,7 @@ impl Home {
         let bytes = file::encode(&network, &self.base.meaning, &facts, self.dtype, None, None)?;
         let path = self.folder.join("base.esm");
         replace(self.disk.as_mut(), &path, &bytes)?;
-        let damaged = |source| HomeError::Base { path: path.clone(), source };
+        let damaged = |source| HomeError::Base { path: path.clone(), source: Box::new(source) };
         Ok(Opened::of(&ModelFile::from_bytes(bytes).map_err(damaged)?, &path)?.artifact)
     }
 

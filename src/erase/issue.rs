@@ -276,7 +276,7 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
     for (on, of) in
         [(MeasuredOn::Calibration, &gated.calibration), (MeasuredOn::Holdouts, &gated.holdouts)]
     {
-        accuracies.extend(of.as_ref().and_then(|of| accuracy(on, of)));
+        accuracies.extend(of.as_ref().and_then(|of| accuracy(on, of, gated.beside_ancestor)));
     }
     let probes = [(Probe::Mia, &gated.memory), (Probe::Ua, &gated.errors)];
     let probes =
@@ -290,7 +290,7 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
     Gate { verdict, confidence, accuracies, probes }
 }
 
-fn accuracy(on: MeasuredOn, of: &RetainedVerdict) -> Option<Accuracy> {
+fn accuracy(on: MeasuredOn, of: &RetainedVerdict, beside: bool) -> Option<Accuracy> {
     let drop = &of.drop;
     let right = drop.right_before - drop.lost + drop.gained;
     let estimate = |right: usize| {
@@ -303,7 +303,8 @@ fn accuracy(on: MeasuredOn, of: &RetainedVerdict) -> Option<Accuracy> {
     Some(Accuracy {
         on,
         samples: drop.samples as u64,
-        before: estimate(drop.right_before),
+        // Of the parent, or not told.
+        before: estimate(drop.right_before).filter(|_| !beside),
         after: estimate(right)?,
         limit: Ppm::of(least)?,
         verdict: if of.passed { Verdict::Passed } else { Verdict::Failed },

@@ -295,6 +295,8 @@ pub struct Job {
     pub gated: Option<(u64, Verdict)>,
     /// What failed.
     pub failures: Vec<String>,
+    /// The ways that failed.
+    pub tried: Vec<Choice>,
     /// How often a process went on with it.
     pub resumed: u32,
     /// What samples went before this, in rounds that were restarted.
@@ -337,6 +339,7 @@ impl Job {
             Event::Gated(at, verdict) => self.gated = Some((*at, verdict.clone())),
             Event::Failed(_, why) => {
                 self.failures.push(why.clone());
+                self.tried.extend(self.decision.as_ref().map(|(_, decision)| decision.choice));
                 self.restart();
             }
             Event::Resumed(_) => self.resumed += 1,

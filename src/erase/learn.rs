@@ -301,7 +301,7 @@ fn decoded(mut bytes: Zeroizing<Vec<u8>>, path: &Path) -> Result<Option<Checkpoi
 }
 
 fn reread(bytes: &[u8], path: &Path) -> Result<Artifact, HomeError> {
-    let damaged = |source| HomeError::Base { path: path.to_path_buf(), source };
+    let damaged = |source| HomeError::Base { path: path.to_path_buf(), source: Box::new(source) };
     let file = ModelFile::from_bytes(bytes.to_vec()).map_err(damaged)?;
     Ok(file::read(&file, path)?)
 }

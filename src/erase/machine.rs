@@ -193,7 +193,11 @@ impl Home {
             holding_ids: ids,
             base_holds: job.in_base(),
             ancestor: ancestor.map(|model| model.slot.clone()),
-            parent: self.state.live_model().map_or(self.state.base.id, |model| model.id),
+            parent: match self.state.live_model() {
+                Some(model) => model.id,
+                None if self.state.base.dead => [0; 32],
+                None => self.state.base.id,
+            },
             doomed: self.store()?.owned(&people)?,
             seconds: way.as_ref().map_or(0.0, |way| way.seconds),
             bytes: way.as_ref().map_or(0, |way| way.bytes),
@@ -300,7 +304,15 @@ impl Home {
             true => None,
             false => Some(self.model(decision.ancestor.as_deref())?),
         };
-        let gated = self.judge(&candidate, ancestor.as_ref(), &decision.before, job, limits)?;
+        let mut gated = self.judge(&candidate, ancestor.as_ref(), &decision.before, job, limits)?;
+        if let Some(ancestor) = ancestor.as_ref().filter(|_| !gated.passed && is_replay(decision)) {
+            // What the parent knew and nobody may replay is lost either way: a replay is held against
+            // what would be served in its place.
+            let common = candidate.meaning.classes.clone();
+            let beside = self.answers(ancestor, &common, &job.people())?;
+            gated = self.judge(&candidate, Some(ancestor), &beside, job, limits)?;
+            gated.beside_ancestor = true;
+        }
         let told = serde_json::to_string(&gated).unwrap_or_default();
         if gated.passed {
             return self.note(Event::Gated(now, Verdict { told, passed: true }));
@@ -447,6 +459,10 @@ impl Home {
         }
         Ok(classes)
     }
+}
+
+fn is_replay(decision: &Decision) -> bool {
+    decision.choice == Choice::ExactReplay
 }
 
 /// What was decided; a job that is past it has it.

@@ -21,6 +21,10 @@ use crate::vault::Handle;
 /// Share of the time that is left which a plan may fill: what is measured is measured, what comes is not.
 const SAFETY: f64 = 0.8;
 
+/// Why there is no replay where it would end where it begins.
+const NOTHING_TO_REPLAY: &str =
+    "nobody else taught what is to be replayed: the clean ancestor is what is left";
+
 /// One way, and what it takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Way {
@@ -97,9 +101,13 @@ impl Home {
             bounds.push(self.state.learnt_upto());
             let mut pace = self.pace(&bounds, people)?;
             let (live, ancestor) = (live.as_ref(), ancestor.as_ref());
-            ways.push(self.replay(&mut pace, live, ancestor, in_base)?);
-            ways.push(self.l1_sparse(&mut pace, people, in_base)?);
-            ways.push(still(Choice::Reset, None));
+            let replay = self.replay(&mut pace, live, ancestor, in_base)?;
+            let approximate = self.l1_sparse(&mut pace, people, in_base)?;
+            let reset = still(Choice::Reset, None);
+            // Where nobody else taught anything, what a replay comes to is the ancestor: it costs nothing.
+            let nothing = replay.obstacle.as_deref() == Some(NOTHING_TO_REPLAY);
+            ways.push(replay);
+            ways.extend(if nothing { [reset, approximate] } else { [approximate, reset] });
         }
         for way in &mut ways {
             self.hold_against_limits(way, seconds);
@@ -121,10 +129,10 @@ impl Home {
     /// The plan for an erasure that is under way.
     pub(super) fn plan_of(&mut self, job: &Job, now: u64) -> Result<Plan, HomeError> {
         let left = job.deadline().map(|deadline| deadline.saturating_sub(now) as f64);
-        // What failed is not tried again: exact replay once more, then back to the ancestor.
+        // What failed is not tried again: the same replay would give the same bytes.
         let asked = match job.failures.len() {
             0 => job.method(),
-            1 => Some(Choice::ExactReplay),
+            1 if !job.tried.contains(&Choice::ExactReplay) => Some(Choice::ExactReplay),
             _ => Some(Choice::Reset),
         };
         self.plan(&job.people(), job.in_base(), asked, left)
@@ -169,9 +177,7 @@ impl Home {
             }
         }
         if legs.is_empty() {
-            let why =
-                "nobody else taught what is to be replayed: the clean ancestor is what is left";
-            return Ok(still(choice, Some(why)));
+            return Ok(still(choice, Some(NOTHING_TO_REPLAY)));
         }
         self.way(pace, choice, ancestor.map(|model| model.slot.clone()), legs, false)
     }

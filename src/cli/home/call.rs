@@ -114,9 +114,9 @@ pub struct Erasure {
     /// Only to note it: it can be cancelled until it is resumed.
     #[serde(default)]
     pub later: bool,
-    /// What opens the commitment of the one subject; drawn where none is given.
+    /// What opens the commitment of each subject, in the order of the names; drawn where none are given.
     #[serde(default)]
-    pub nonce: Option<String>,
+    pub nonces: Vec<String>,
     /// Bytes of memory that the repair may take.
     #[serde(default)]
     pub memory: Option<u64>,
@@ -228,12 +228,13 @@ pub(super) fn receive(home: &mut Home, how: &Erasure) -> Result<(Vec<Ticket>, f6
     let watch = Stopwatch::start();
     let wrong =
         |found: String, expected| HomeError::Setting { field: "the nonce", found, expected };
-    if how.nonce.is_some() && how.subjects.len() != 1 {
-        return Err(wrong("given".into(), "none where several subjects are named: each has one"));
+    if !how.nonces.is_empty() && how.nonces.len() != how.subjects.len() {
+        let found = format!("there {} times", how.nonces.len());
+        return Err(wrong(found, "there once for each subject, or not at all"));
     }
     let mut wishes = Vec::new();
-    for subject in &how.subjects {
-        let nonce = how.nonce.as_deref().map(|text| {
+    for (index, subject) in how.subjects.iter().enumerate() {
+        let nonce = how.nonces.get(index).map(|text| {
             let found = format!("{} bytes that are none", text.len());
             Nonce::parse(text).map_err(|_| wrong(found, "64 hexadecimal digits in lower case"))
         });

@@ -1,14 +1,17 @@
 //! `unlearn erase`: a person goes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out};
 use super::call::{Call, Erasure};
 use super::{Where, tell};
+use crate::base::disk::{Disk, FileDisk, replace};
 use crate::base::units::Bytes;
-use crate::erase::Choice;
-use crate::erase::receipt::Policy;
+use crate::erase::receipt::{Nonce, Policy};
+use crate::erase::{Choice, HomeError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum PolicyArg {
@@ -69,7 +72,7 @@ pub(in super::super) struct Args {
     /// Bytes of memory that the repair may take
     #[arg(long, value_name = "LIMIT", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
-    /// Write the tickets to this file too, which is not there yet
+    /// Write the tickets to this file too, before anything else is done
     #[arg(long, value_name = "FILE")]
     ticket: Option<PathBuf>,
     #[command(flatten)]
@@ -78,6 +81,12 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Some(path) = &args.ticket {
+        if path.exists() {
+            return Err(Fault::Usage(format!(
+                "{} is there already, perhaps somebody's ticket: name another --ticket",
+                path.display()
+            )));
+        }
         super::super::setting::check_output(path)?;
     }
     let how = Erasure {
@@ -96,15 +105,44 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         not_in_base: args.not_in_base,
         dry_run: args.dry_run,
         later: args.later,
-        nonce: args.nonce.clone(),
+        nonces: args.nonce.iter().cloned().collect(),
         memory: args.memory.map(|bytes| bytes.0),
         max_drop: args.max_drop,
     };
-    let value = super::ask(&args.place.home, Call::Erase(how), out)?;
-    if let Some(path) = &args.ticket {
-        let text = serde_json::to_vec_pretty(&value["tickets"]).unwrap_or_default();
-        crate::base::disk::replace(&mut crate::base::disk::FileDisk, path, &text)?;
+    let how = match &args.ticket {
+        Some(path) if !args.dry_run => with_ticket(how, path)?,
+        _ => how,
+    };
+    let asked = super::ask(&args.place.home, Call::Erase(how), out);
+    if let Some(path) = args.ticket.as_deref().filter(|_| !args.dry_run) {
+        match &asked {
+            Ok(value) => write_ticket(path, &value["tickets"])?,
+            // What was refused for its words was not taken in; anything else may have been.
+            Err(fault) if fault.code() == 2 => FileDisk.remove(path)?,
+            Err(_) => {}
+        }
     }
+    let value = asked?;
     let text = if args.dry_run { tell::plan(&value) } else { tell::erased(&value) };
     out.result(&text, &value)
+}
+
+/// Writes the tickets before anything is asked for, so that no loss of power takes them: the home does not
+/// keep what opens a commitment.
+fn with_ticket(how: Erasure, path: &Path) -> Result<Erasure, Fault> {
+    let mut nonces = how.nonces.clone();
+    if nonces.is_empty() {
+        for _ in &how.subjects {
+            nonces.push(Nonce::draw().map_err(HomeError::from)?.reveal());
+        }
+    }
+    let ticket = |(subject, nonce)| json!({ "subject": subject, "nonce": nonce });
+    let tickets: Vec<Value> = how.subjects.iter().zip(&nonces).map(ticket).collect();
+    write_ticket(path, &json!(tickets))?;
+    Ok(Erasure { nonces, ..how })
+}
+
+fn write_ticket(path: &Path, tickets: &Value) -> Result<(), Fault> {
+    let text = serde_json::to_vec_pretty(tickets).unwrap_or_default();
+    Ok(replace(&mut FileDisk, path, &text)?)
 }
