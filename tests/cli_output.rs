@@ -11,9 +11,10 @@ use std::process::Stdio;
 use common::program::{Said, command, done, folder, json, run};
 use serde_json::Value;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 23] = [
     "demo", "train", "prune", "forget", "evaluate", "inspect", "diff", "verify", "methods",
-    "import", "export", "bench",
+    "import", "export", "bench", "receipt", "init", "ingest", "adapt", "predict", "erase",
+    "cancel", "resume", "status", "gc", "serve",
 ];
 
 fn keys(value: &Value) -> Vec<&str> {
