@@ -89,7 +89,9 @@ fn main() -> ExitCode {
     let single = people / 10;
     let first = common::given(0, single, each, LEN, false);
     let watch = Stopwatch::start();
-    first.chunks(each).for_each(|of| _ = home.ingest(of).unwrap());
+    for of in first.chunks(each) {
+        home.ingest(of).unwrap();
+    }
     told.tell("taking in, person by person", "samples/s", first.len() as f64 / watch.seconds());
     let rest = common::given(single, people - single - 1, each, LEN, false);
     let (_, seconds) = timed(|| home.ingest(&rest).unwrap());
