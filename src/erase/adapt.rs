@@ -7,7 +7,7 @@ use super::error::HomeError;
 use super::home::Home;
 use super::learn::{Done, Onlooker};
 use super::slot;
-use super::state::{Leg, Model, Step, Work};
+use super::state::{Leg, Model, Work, chained};
 use crate::base::hash::Digest;
 use crate::model::Network;
 use crate::sparse::Isa;
@@ -129,8 +129,7 @@ impl Home {
         let mut state = self.state.clone();
         let before = state.live_model().cloned();
         let class = before.as_ref().map_or(state.base.class, |model| model.class);
-        let steps: Vec<Step> =
-            before.iter().flat_map(|model| model.steps.clone()).chain(done.steps.clone()).collect();
+        let steps = chained(before.map_or_else(Vec::new, |model| model.steps), &done.steps);
         let people = done.steps.iter().flat_map(|step| &step.people).count();
         let model = Model { slot: work.slot.clone(), id: done.id, steps, class, bytes: done.bytes };
         let mut keyring = self.keyring.clone();

@@ -14,7 +14,7 @@ use super::receipt::{
 };
 use super::receipt::{Power, VERSION};
 use super::slot;
-use super::state::{Base, Id, Model, State, Step, Work};
+use super::state::{Base, Id, Model, State, Step, Work, chained};
 use crate::base::clock;
 use crate::base::disk::replace;
 use crate::base::hash::Digest;
@@ -73,7 +73,7 @@ impl Home {
         for step in &mut steps {
             step.people.retain(|person| !people.contains(person));
         }
-        steps.extend(done.steps.clone());
+        let steps = chained(steps, &done.steps);
         let class = self.guarantee(decision);
         let (slot, id, bytes) = (work.slot.clone(), done.id, done.bytes);
         state.models.push(Model { slot, id, steps, class, bytes });

@@ -339,7 +339,9 @@ impl Job {
             Event::Gated(at, verdict) => self.gated = Some((*at, verdict.clone())),
             Event::Failed(_, why) => {
                 self.failures.push(why.clone());
-                self.tried.extend(self.decision.as_ref().map(|(_, decision)| decision.choice));
+                // What a process died of says nothing about the way.
+                let judged = self.decision.as_ref().filter(|_| self.unlearnt.is_some());
+                self.tried.extend(judged.map(|(_, decision)| decision.choice));
                 self.restart();
             }
             Event::Resumed(_) => self.resumed += 1,

@@ -85,7 +85,7 @@ pub struct Model {
 pub struct Step {
     /// How it learnt.
     pub leg: Leg,
-    /// Whose samples it learnt from.
+    /// Whose samples it learnt from, but for those whom a step before it names.
     pub people: Vec<Handle>,
 }
 
@@ -207,6 +207,18 @@ impl State {
         let legs = self.models.iter().flat_map(|m| m.steps.iter().map(|step| step.leg.upto));
         legs.max().unwrap_or(0)
     }
+}
+
+/// `before`, then `new`. Whoever is named by a step before is not named again: a model holds everybody
+/// whom any of its steps names, and a chain of many adaptations must not name everybody in each.
+pub(super) fn chained(before: Vec<Step>, new: &[Step]) -> Vec<Step> {
+    let mut all = before;
+    for step in new {
+        let named = |person: &Handle| all.iter().any(|step| step.people.contains(person));
+        let people = step.people.iter().copied().filter(|person| !named(person)).collect();
+        all.push(Step { leg: step.leg.clone(), people });
+    }
+    all
 }
 
 impl Model {
