@@ -58,6 +58,27 @@ pub struct Gated {
     pub passed: bool,
 }
 
+impl Gated {
+    /// In words: what fell by how much, and what is still known.
+    pub fn told(&self) -> String {
+        let drop = |what: &str, of: &Option<RetainedVerdict>| {
+            of.as_ref().map(|of| {
+                format!("{what} {:+.1} points on {} samples", -of.drop.points, of.drop.samples)
+            })
+        };
+        let known = |what: &str, of: &Option<Evidence>| {
+            of.as_ref().map(|of| format!("{what} {:?}", of.verdict).to_lowercase())
+        };
+        let parts = [
+            drop("calibration", &self.calibration),
+            drop("holdouts", &self.holdouts),
+            known("what is remembered:", &self.memory),
+            known("errors:", &self.errors),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Sets on which a model is held against the one before.
 pub(super) struct Probes {
     calibration: Option<Dataset>,

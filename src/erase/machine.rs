@@ -319,7 +319,12 @@ impl Home {
         }
         self.note(Event::Failed(
             now,
-            format!("{} did not pass the gate: {told}", decision.choice.name()),
+            format!(
+                "{} did not pass the gate ({} points may be lost): {}",
+                decision.choice.name(),
+                limits.drop,
+                gated.told()
+            ),
         ))
     }
 

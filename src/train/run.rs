@@ -5,7 +5,7 @@ use super::recipe::Recipe;
 use super::stepper::{Compute, Phases, Stepper};
 use crate::base::clock::Stopwatch;
 use crate::data::{Dataset, Order};
-use crate::model::Network;
+use crate::model::{Network, Parameter};
 use crate::sparse::Loss;
 
 /// A network on its way: what a checkpoint holds.
@@ -159,6 +159,14 @@ pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> 
     Ok(data.check()?)
 }
 
+/// The first tensor with a weight, statistic or momentum that is no finite number. A soft threshold turns
+/// a weight that is none into its centre: its momentum still tells.
+fn first_not_finite(state: &State) -> Option<&str> {
+    let wild = |p: &&Parameter| state.momentum[p.range.clone()].iter().any(|v| !v.is_finite());
+    let momentum = || state.network.parameters.iter().find(wild).map(|p| p.name.as_str());
+    state.network.first_not_finite().or_else(momentum)
+}
+
 struct Run<'a> {
     data: &'a Dataset,
     recipe: &'a Recipe,
@@ -194,7 +202,7 @@ impl Run<'_> {
                 return Ok(None);
             }
         }
-        if let Some(tensor) = state.network.first_not_finite() {
+        if let Some(tensor) = first_not_finite(state) {
             return Err(TrainError::Diverged {
                 epoch: epoch + 1,
                 tensor: tensor.to_string(),

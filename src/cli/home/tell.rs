@@ -76,9 +76,9 @@ pub(super) fn plan(value: &Value) -> String {
             possible,
         ]);
     }
-    let base = if plan["base_holds"] == true { ", and the base" } else { "" };
+    let base = if plan["base_holds"] == true { " and the base" } else { "" };
     format!(
-        "would erase {}; {} know them{base}\nclean ancestor {}\n{table}nothing was changed\n",
+        "would erase {}; known to {}{base}\nclean ancestor {}\n{table}nothing was changed\n",
         plural(count(plan, "samples"), "sample"),
         plural(list(plan, "models").len() as u64, "model"),
         short(word(plan, "ancestor")),
