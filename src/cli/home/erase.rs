@@ -109,6 +109,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         memory: args.memory.map(|bytes| bytes.0),
         max_drop: args.max_drop,
     };
+    let asked_for = how.method.map(Choice::name);
     let how = match &args.ticket {
         Some(path) if !args.dry_run => with_ticket(how, path)?,
         _ => how,
@@ -123,7 +124,16 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         }
     }
     let value = asked?;
-    let text = if args.dry_run { tell::plan(&value) } else { tell::erased(&value) };
+    let mut text = if args.dry_run { tell::plan(&value) } else { tell::erased(&value) };
+    let taken = value["erased"]["choice"].as_str();
+    let failed = value["erased"]["failures"].as_array().is_some_and(|all| !all.is_empty());
+    if let (Some(asked), Some(taken), false) = (asked_for, taken, failed)
+        && asked != taken
+    {
+        text += &format!(
+            "{asked} was asked for and was not possible, or not needed: `--dry-run` says why\n"
+        );
+    }
     out.result(&text, &value)
 }
 
