@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::error::HomeError;
+use super::gate::MOST;
 use super::home::Home;
 use super::slot;
 use super::state::Leg;
@@ -31,8 +32,6 @@ const WRITES: usize = 3;
 const ENOUGH: f64 = 0.06;
 /// Samples that are scored to see how long that takes.
 const SCORED: usize = 128;
-/// The most samples of a set that the gate asks about.
-const JUDGED: u64 = 8192;
 /// Bytes that are written at most to see how long that takes; more takes longer in proportion.
 const WRITTEN: usize = 4 << 20;
 /// Bytes of pages that the index keeps in memory, and what the engine has around them.
@@ -184,7 +183,7 @@ impl Home {
         // A set that grows is there twice for a moment. Label and owner are words.
         let sized = |samples: u64| 2 * samples * (values * if floats { 4 } else { 1 } + 8);
         let classes = network.description.classes as u64;
-        let answers = |samples: u64| samples.min(JUDGED) * (20 * classes + 32);
+        let answers = |samples: u64| samples.min(MOST as u64) * (20 * classes + 32);
         let calibrating = calibrates.len() as u64;
         // The base has the anchor set as it was read, the home in two parts; a copy of the base is
         // where a run begins.
@@ -193,7 +192,7 @@ impl Home {
         let set = sized(trains.len() as u64 + count.samples - count.held.min(count.samples));
         let judging = 2 * anchor + sized(count.held) + answers(calibrating) + answers(count.held);
         // Who goes may be asked about too.
-        Ok(Around { standing, set, judging: judging + sized(count.samples.min(JUDGED)) })
+        Ok(Around { standing, set, judging: judging + sized(count.samples.min(MOST as u64)) })
     }
 
     /// Whether samples of the vault are of floats, as far as some that are opened show.
@@ -248,7 +247,7 @@ impl Home {
             Some(seconds) => seconds,
             None => *pace.ask.insert(ask_seconds(candidate, set)?),
         };
-        let asked = (set.len() as u64).min(JUDGED) + pace.held.min(JUDGED);
+        let asked = (set.len() as u64).min(MOST as u64) + pace.held.min(MOST as u64);
         Ok(asked as f64 * ask + 3.0 * pace.scan + pace.held as f64 * pace.open)
     }
 

@@ -22,7 +22,7 @@ use crate::train::score;
 use crate::vault::{Handle, Header};
 
 /// The most samples of a set that are asked about.
-const MOST: usize = 8192;
+pub(super) const MOST: usize = 8192;
 
 /// What the gate holds a candidate against.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -151,7 +151,7 @@ impl Home {
         // The index first: from the keyring on, the home is there.
         drop(Store::open(disk.as_mut(), &folder.join("vault.redb"))?);
         let path = keyring_path(folder);
-        Keyring::create(disk.as_mut(), &path, keys.as_mut(), state.encode(), named)?;
+        Keyring::create(disk.as_mut(), &path, keys.as_mut(), state.encode()?, named)?;
         Self::open(disk, folder, keys)
     }
 
@@ -224,7 +224,7 @@ impl Home {
         state: State,
         rotate: bool,
     ) -> Result<(), HomeError> {
-        keyring.set_state(state.encode());
+        keyring.set_state(state.encode()?);
         let (disk, keys) = (self.disk.as_mut(), self.keys.as_mut());
         let kept = match rotate {
             true => keyring.rotate(disk, keys),

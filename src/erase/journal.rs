@@ -211,7 +211,11 @@ impl Journal {
     pub fn add(&mut self, disk: &mut dyn Disk, events: Vec<Event>) -> Result<(), HomeError> {
         let (mut link, mut body, mut links) = (self.link, self.body.clone(), Vec::new());
         for event in &events {
-            let record = postcard::to_allocvec(event).unwrap_or_default();
+            let record = postcard::to_allocvec(event).map_err(|error| HomeError::Setting {
+                field: "a record of the journal",
+                found: error.to_string(),
+                expected: "a record that encodes",
+            })?;
             link = link_of(&link, &record);
             body.extend((record.len() as u32).to_le_bytes());
             body.extend(record);

@@ -166,8 +166,16 @@ impl State {
     }
 
     /// As bytes for the keyring.
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// If it does not encode: then nothing may be written in its place.
+    pub fn encode(&self) -> Result<Vec<u8>, HomeError> {
+        let wrong = |error: postcard::Error| HomeError::Setting {
+            field: "the state of the home",
+            found: error.to_string(),
+            expected: "a state that encodes",
+        };
+        postcard::to_allocvec(self).map_err(wrong)
     }
 
     /// Out of the keyring. `None` if another version wrote it.

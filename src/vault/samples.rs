@@ -30,6 +30,14 @@ pub enum Values {
 }
 
 impl Values {
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Floats(floats) => 4 * floats.len() as u64,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         match self {

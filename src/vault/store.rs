@@ -21,7 +21,7 @@ use super::backend::{begin_write, compact, open_database};
 use super::error::VaultError;
 use super::handle::Handle;
 use super::keyring::Keyring;
-use super::samples::{Count, Header, NewSample, Sample, Values};
+use super::samples::{Count, Header, NewSample, Sample};
 use crate::base::disk::Disk;
 use crate::base::hash::{Digest, Parts};
 
@@ -386,7 +386,12 @@ pub(super) fn seal_person(
     person: &Person,
 ) -> Result<Vec<u8>, VaultError> {
     let key = keyring.person(&handle).ok_or(VaultError::Unknown { handle })?;
-    let text = zeroize::Zeroizing::new(postcard::to_allocvec(person).unwrap_or_default());
+    let text = zeroize::Zeroizing::new(postcard::to_allocvec(person).map_err(|error| {
+        VaultError::Sample {
+            index: 0,
+            rule: format!("what is known of a person does not encode: {error}"),
+        }
+    })?);
     Ok(key.seal(PERSON, &handle.0, &text)?)
 }
 
@@ -395,15 +400,4 @@ pub(super) fn mark(set: [u8; 16], of: [u8; 16]) -> [u8; 32] {
     key[..16].copy_from_slice(&set);
     key[16..].copy_from_slice(&of);
     key
-}
-
-/// Bytes of values, for tests and reports.
-impl Values {
-    /// Bytes that they take.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Floats(floats) => 4 * floats.len() as u64,
-        }
-    }
 }
