@@ -190,7 +190,7 @@ fn numbers_that_make_no_sense_are_refused_before_anything_is_done() {
     let train = |words: &str| format!("train --model cnn16 --data made --out out.esm {words}");
     let forget = |words: &str| format!("{FORGET} --scenario class=0 {words}");
     let prune = |words: &str| format!("prune --model base.esm --data made --out out.esm {words}");
-    let wrong: [(String, &[&str]); 25] = [
+    let wrong: [(String, &[&str]); 27] = [
         (prune("--sparsity 1.0"), &["sparsity is 1", "not including, 1"]),
         (prune("--sparsity=-0.1"), &["sparsity is -0.1"]),
         (prune("--sparsity nan"), &["sparsity is NaN"]),
@@ -212,7 +212,9 @@ fn numbers_that_make_no_sense_are_refused_before_anything_is_done() {
         (forget("--batch 0"), &["`batch` is 0"]),
         (FORGET.replace("--epochs 1", "--epochs 0") + " --scenario class=0", &["`epochs` is 0"]),
         (forget("--alpha=-1"), &["`alpha` is -1"]),
-        (forget("--alpha nan"), &["`alpha` is NaN"]),
+        (forget("--alpha nan"), &["`alpha` is not a finite number"]),
+        (forget("--set alpha"), &["expected FIELD=VALUE"]),
+        (forget("--set colour=red"), &["no such field", "alpha, form"]),
         (forget("--method retrain --alpha 1"), &["--alpha", "l1-sparse"]),
         (forget("--method amnesia"), &["amnesia", "l1-sparse"]),
         (forget("--base base.esm"), &["--base belongs to --form towards-base"]),

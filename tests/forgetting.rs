@@ -14,7 +14,7 @@ use unlearn::model::{Network, file};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::{Isa, Mask};
 use unlearn::train::{L1Form, L1Reach, L1Schedule, Quiet, Recipe, State, TrainError, run, score};
-use unlearn::unlearn::{FineTune, L1Sparse, Method, Outcome, Retrain, Start, forget};
+use unlearn::unlearn::{FineTune, Given, L1Sparse, Method, Outcome, Retrain, Start, forget};
 
 const FORMS: [L1Form; 3] = [L1Form::Subgradient, L1Form::Proximal, L1Form::TowardsBase];
 
@@ -51,7 +51,8 @@ fn methods() -> Vec<Method> {
 
 fn forgotten(method: &Method, network: &Network, retain: &Dataset) -> Outcome {
     let augment = Augment::default();
-    forget(method, network, Some(network), retain, augment, 1, Isa::best(), &mut Quiet).unwrap()
+    let given = Given { base: Some(network), ..Given::only(retain) };
+    forget(method, network, given, augment, 1, Isa::best(), &mut Quiet).unwrap()
 }
 
 fn without_p01() -> (Dataset, Sets) {
@@ -152,7 +153,8 @@ fn towards_base_returns_weights_exactly_to_the_base() {
     let run = |method: &Method| {
         let augment = Augment::default();
         let base = Some(&base);
-        forget(method, &network, base, &retain, augment, 1, Isa::best(), &mut Quiet).unwrap()
+        let given = Given { base, ..Given::only(&retain) };
+        forget(method, &network, given, augment, 1, Isa::best(), &mut Quiet).unwrap()
     };
     let outcome = run(&method(L1Reach::All));
     let returned = away(&network) - away(&outcome.network);
@@ -175,7 +177,8 @@ fn a_method_without_epochs_is_refused_and_not_called_forgetting() {
     let none = Retrain { epochs: 0, ..Retrain::default() };
     for method in [Method::FineTune(tuning), Method::L1Sparse(l1), Method::Retrain(none)] {
         let augment = Augment::default();
-        let refused = forget(&method, &network, None, &data, augment, 1, Isa::best(), &mut Quiet);
+        let refused =
+            forget(&method, &network, Given::only(&data), augment, 1, Isa::best(), &mut Quiet);
         let error = refused.unwrap_err();
         assert!(matches!(error, TrainError::Recipe { field: "epochs", .. }), "{error}");
     }

@@ -13,7 +13,7 @@ use unlearn::model::{Description, Network, builtin, file};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::Isa;
 use unlearn::train::{Quiet, Recipe, Schedule, State, run};
-use unlearn::unlearn::{FineTune, L1Sparse, Method, forget};
+use unlearn::unlearn::{FineTune, Given, L1Sparse, Method, forget};
 
 /// The first samples of a real set, or nothing, said aloud.
 fn real(name: &str, train: usize, test: usize) -> Option<Splits> {
@@ -55,7 +55,8 @@ fn a_class_of_fashion_mnist_is_learnt_pruned_kept_and_forgotten() {
     let method = Method::L1Sparse(L1Sparse { tuning, ..L1Sparse::default() });
     let retain = data.train.subset(&sets.retain);
     let augment = Augment::default();
-    let outcome = forget(&method, &sparse, None, &retain, augment, 2, isa, &mut Quiet).unwrap();
+    let outcome =
+        forget(&method, &sparse, Given::only(&retain), augment, 2, isa, &mut Quiet).unwrap();
 
     // What is measured is what lies in the file, in half precision.
     let folder = tempfile::tempdir().unwrap();

@@ -13,25 +13,16 @@ use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Bar;
+use super::way;
 use crate::base::units::Seconds;
 use crate::data::{Augment, Splits};
 use crate::evaluate::{Attack, Sets};
 use crate::format::{AnchorSet, Facts};
 use crate::model::Network;
 use crate::model::file::Artifact;
+use crate::train::Recipe;
 use crate::train::memory::network_bytes;
-use crate::train::{L1Form, L1Reach, L1Schedule, Recipe, Schedule};
-use crate::unlearn::{FineTune, L1Sparse, Method, Outcome, Retrain, Start, forget};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodArg {
-    /// From scratch on what is kept
-    Retrain,
-    /// Go on training on what is kept
-    FineTune,
-    /// Go on training on what is kept under an l1 penalty
-    L1Sparse,
-}
+use crate::unlearn::{FineTune, Given, METHODS, Method, Outcome, Retrain, Start, forget};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FormArg {
@@ -67,9 +58,13 @@ pub(super) struct Args {
     /// What to forget
     #[arg(long, value_name = "SCENARIO")]
     scenario: String,
-    /// How to forget
-    #[arg(long, value_enum, default_value_t = MethodArg::L1Sparse)]
-    method: MethodArg,
+    /// How to forget; `unlearn methods` tells what each does and needs
+    #[arg(long, value_name = "NAME", default_value = "l1-sparse", hide_possible_values = true,
+          value_parser = clap::builder::PossibleValuesParser::new(way::names()))]
+    method: String,
+    /// Set a field of the method, as in --set rate=0.02; may be given several times
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = way::Set::parse, allow_hyphen_values = true)]
+    set: Vec<way::Set>,
     /// The model file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -180,8 +175,10 @@ impl Asked {
         let mut bar = Bar::new("forget", None);
         let (network, base) = (&self.model.network, self.base.as_ref());
         let (augment, compute) = (self.augment, self.settled.compute);
-        let outcome =
-            forget(&self.method, network, base, &retain, augment, args.seed, compute, &mut bar);
+        let reads = METHODS.iter().any(|info| info.name == args.method && info.needs_forget);
+        let gone = reads.then(|| self.data.train.subset(&self.sets.forget));
+        let given = Given { retain: &retain, forget: gone.as_ref(), base };
+        let outcome = forget(&self.method, network, given, augment, args.seed, compute, &mut bar);
         bar.finish();
         let outcome = outcome?;
         match outcome.complete {
@@ -333,73 +330,63 @@ impl Args {
     /// The method with its numbers: the words here over the method's defaults. A retraining takes
     /// the original's recipe and start.
     fn method(&self, model: &Artifact, original: Option<&Recipe>) -> Result<Method, Fault> {
-        if self.method != MethodArg::L1Sparse
-            && (self.alpha.is_some()
-                || self.form.is_some()
-                || self.strength.is_some()
-                || self.prunable_only
-                || self.free_epochs.is_some())
-        {
-            return Err(Fault::Usage("--alpha, --form, --strength, --free-epochs and --prunable-only belong to --method l1-sparse".into()));
-        }
-        let epochs = self.recipe.epochs.unwrap_or(FineTune::default().epochs);
-        if self.free_epochs.is_some_and(|free| free >= epochs) {
-            return Err(Fault::Usage(format!(
-                "--free-epochs leaves no epoch of {epochs} under the penalty: give fewer, or --method fine-tune"
-            )));
-        }
-        let tuning = FineTune {
-            epochs: self.recipe.epochs.unwrap_or(FineTune::default().epochs),
-            rate: self.recipe.rate.unwrap_or(FineTune::default().rate),
-            schedule: self.recipe.schedule.map_or(Schedule::Constant, Schedule::from),
-            batch: self.recipe.batch.unwrap_or(FineTune::default().batch),
-            momentum: self.recipe.momentum.unwrap_or(FineTune::default().momentum),
-            decay: self.recipe.decay.unwrap_or(FineTune::default().decay),
-            trained: self.recipe.train.unwrap_or_default(),
-        };
-        Ok(match self.method {
-            MethodArg::FineTune => Method::FineTune(tuning),
-            MethodArg::L1Sparse => Method::L1Sparse(self.l1_sparse(tuning)),
-            MethodArg::Retrain => {
-                if self.recipe.train.is_some_and(|trained| !trained.is_all()) {
-                    return Err(Fault::Usage("--train belongs to --method fine-tune and l1-sparse: a retraining starts from scratch, and every layer must learn".into()));
-                }
-                let Some(original) = original else {
-                    return Err(Fault::Usage(format!(
-                        "{} does not say how it was trained: it cannot be retrained",
-                        self.model.display()
-                    )));
-                };
-                let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } =
-                    self.recipe.over(original.clone());
-                let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
-                let start =
-                    Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed));
-                let order = original.seed;
-                let retrain =
-                    Retrain { epochs, rate, schedule, batch, momentum, decay, start, order };
-                Method::Retrain(retrain)
+        if let Some(free) = self.free_epochs {
+            let epochs = self.recipe.epochs.unwrap_or(FineTune::default().epochs);
+            if free >= epochs {
+                return Err(Fault::Usage(format!(
+                    "--free-epochs leaves no epoch of {epochs} under the penalty: give fewer, or --method fine-tune"
+                )));
             }
-        })
+        }
+        let Some(mut method) = Method::named(&self.method) else {
+            let names = way::names().join(", ");
+            return Err(Fault::Usage(format!("--method {}: expected one of {names}", self.method)));
+        };
+        if let Method::Retrain(retrain) = &mut method {
+            let Some(original) = original else {
+                return Err(Fault::Usage(format!(
+                    "{} does not say how it was trained: it cannot be retrained",
+                    self.model.display()
+                )));
+            };
+            if self.recipe.train.is_some_and(|trained| !trained.is_all()) {
+                return Err(Fault::Usage("--train belongs to methods that go on training: a retraining starts from scratch, and every layer must learn".into()));
+            }
+            *retrain = self.like(model, original);
+        }
+        way::set(&method, &self.sets())
     }
 
-    fn l1_sparse(&self, tuning: FineTune) -> L1Sparse {
-        let default = L1Sparse::default();
-        L1Sparse {
-            tuning,
-            alpha: self.alpha.unwrap_or(default.alpha),
-            form: self.form.map_or(default.form, |form| match form {
-                FormArg::Subgradient => L1Form::Subgradient,
-                FormArg::Proximal => L1Form::Proximal,
-                FormArg::TowardsBase => L1Form::TowardsBase,
-            }),
-            strength: self.strength.map_or(default.strength, |strength| match strength {
-                StrengthArg::Decaying => L1Schedule::Decaying,
-                StrengthArg::Constant => L1Schedule::Constant,
-                StrengthArg::Growing => L1Schedule::Growing,
-            }),
-            reach: if self.prunable_only { L1Reach::Prunable } else { L1Reach::All },
-            free_epochs: self.free_epochs.unwrap_or(default.free_epochs),
+    /// A retraining as the original was trained.
+    fn like(&self, model: &Artifact, original: &Recipe) -> Retrain {
+        let Recipe { epochs, rate, schedule, batch, momentum, decay, seed: order, .. } =
+            original.clone();
+        let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
+        let start = Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(order));
+        Retrain { epochs, rate, schedule, batch, momentum, decay, start, order }
+    }
+
+    /// Every field of the method that an option sets, `--set` last.
+    fn sets(&self) -> Vec<way::Set> {
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_string()).unwrap_or_default()
+        };
+        let mut sets: Vec<way::Set> = self.recipe.sets();
+        if self.method == "retrain" {
+            // All layers, said or not.
+            sets.retain(|set| set.field != "trained");
         }
+        let one = |option: &str, field: &str, value: serde_json::Value| {
+            way::Set::new(option, field, value)
+        };
+        sets.extend(self.alpha.map(|alpha| one("--alpha", "alpha", alpha.into())));
+        let form = self.form.map(|form| name(form.to_possible_value()));
+        sets.extend(form.map(|form| one("--form", "form", form.into())));
+        let strength = self.strength.map(|strength| name(strength.to_possible_value()));
+        sets.extend(strength.map(|strength| one("--strength", "strength", strength.into())));
+        sets.extend(self.prunable_only.then(|| one("--prunable-only", "reach", "prunable".into())));
+        sets.extend(self.free_epochs.map(|free| one("--free-epochs", "free_epochs", free.into())));
+        sets.extend(self.set.iter().cloned());
+        sets
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use crate::base::hash::Digest;
 
 use super::fault::Fault;
+use super::setting::plain;
 use super::watch::{Bar, Checkpoint};
+use super::way::Set;
 use crate::data::{Augment, Dataset, Splits};
 use crate::evaluate::metrics::accuracy;
 use crate::evaluate::{Metric, Scores};
@@ -94,6 +97,25 @@ impl RecipeArgs {
             trained: self.train.unwrap_or(recipe.trained),
             ..recipe
         }
+    }
+
+    /// What was given, as fields of a method of forgetting.
+    pub(super) fn sets(&self) -> Vec<Set> {
+        let schedule = self.schedule.map(|schedule| plain(&Schedule::from(schedule)));
+        let trained = self.train.map(|trained| plain(&trained));
+        let given = [
+            ("epochs", self.epochs.map(Value::from)),
+            ("batch", self.batch.map(Value::from)),
+            ("rate", self.rate.map(Value::from)),
+            ("momentum", self.momentum.map(Value::from)),
+            ("decay", self.decay.map(Value::from)),
+            ("schedule", schedule),
+        ];
+        let given = given.into_iter().filter_map(|(field, value)| {
+            value.map(|value| Set::new(&format!("--{field}"), field, value))
+        });
+        let trained = trained.map(|trained| Set::new("--train", "trained", trained));
+        given.chain(trained).collect()
     }
 
     /// `augment` with what was given.

@@ -29,6 +29,7 @@ mod table;
 mod train;
 mod verify;
 mod watch;
+mod way;
 
 use std::process::ExitCode;
 

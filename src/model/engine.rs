@@ -163,8 +163,46 @@ impl Engine {
         gradient: &mut [f32],
     ) -> Loss {
         assert_eq!(labels.len(), self.samples, "one label a sample");
-        let learns = network.values.len() - self.plan.before;
-        assert_eq!(gradient.len(), learns, "one gradient a weight");
+        let [(logits, places), (dlogits, dplaces)] = self.ends();
+        let loss = cross_entropy((&*logits, places), labels, (&mut *dlogits, dplaces));
+        if of != labels.len() {
+            let share = labels.len() as f32 / of as f32;
+            dlogits.iter_mut().for_each(|value| *value *= share);
+        }
+        self.descend(network, gradient);
+        loss
+    }
+
+    /// The gradient of any function of the loaded batch's logits, after [`Engine::forward`], added to
+    /// `gradient` as [`Engine::backward`] does. `objective(logits, dlogits)` is given the logits and
+    /// writes the function's derivative by each of them, both row-major `[samples, classes]`. The same
+    /// batch may be gone back through several times.
+    ///
+    /// # Panics
+    /// If the engine only evaluates, or `gradient` does not fit.
+    pub fn backward_by<T>(
+        &mut self,
+        network: &Network,
+        gradient: &mut [f32],
+        objective: impl FnOnce(&[f32], &mut [f32]) -> T,
+    ) -> T {
+        let logits = self.logits();
+        let mut derivative = vec![0.0; logits.len()];
+        let told = objective(&logits, &mut derivative);
+        let [_, (dlogits, places)] = self.ends();
+        dlogits.fill(0.0);
+        for (sample, row) in derivative.chunks_exact(places.channels).enumerate() {
+            let block = sample / LANES * places.block() + sample % LANES;
+            for (class, &value) in row.iter().enumerate() {
+                dlogits[block + places.at(class, 0, 0)] = value;
+            }
+        }
+        self.descend(network, gradient);
+        told
+    }
+
+    /// The batch's logits and their gradient.
+    fn ends(&mut self) -> [(&mut [f32], Blocked); 2] {
         let tensor = &self.plan.tensors[self.plan.logits];
         let Some(place) = &tensor.gradient else {
             unreachable!("an evaluating engine has no gradients")
@@ -172,17 +210,17 @@ impl Engine {
         let blocks = Blocked::blocks(self.samples);
         let ranges = [tensor.activation.of(blocks), place.of(blocks)];
         let [logits, dlogits] = self.arena.parts(ranges);
-        let logits = (&*logits, tensor.activation.geometry);
-        let loss = cross_entropy(logits, labels, (&mut *dlogits, place.geometry));
-        if of != labels.len() {
-            let share = labels.len() as f32 / of as f32;
-            dlogits.iter_mut().for_each(|value| *value *= share);
-        }
+        [(logits, tensor.activation.geometry), (dlogits, place.geometry)]
+    }
+
+    /// All steps backward, from the gradient of the logits on.
+    fn descend(&mut self, network: &Network, gradient: &mut [f32]) {
+        let learns = network.values.len() - self.plan.before;
+        assert_eq!(gradient.len(), learns, "one gradient a weight");
         let mut walk = self.walk();
         for step in walk.plan.steps.iter().rev() {
             walk.backward(step, network, gradient);
         }
-        loss
     }
 
     /// What the steps work on.

@@ -23,6 +23,22 @@ pub enum Method {
 }
 
 impl Method {
+    /// The method of this name, with its defaults.
+    pub fn named(name: &str) -> Option<Self> {
+        let info = METHODS.iter().find(|info| info.name == name)?;
+        let fields = serde_json::Map::new();
+        serde_json::from_value(serde_json::json!({ info.name: fields })).ok()
+    }
+
+    /// Its name in commands and files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Retrain(_) => "retrain",
+            Self::FineTune(_) => "fine-tune",
+            Self::L1Sparse(_) => "l1-sparse",
+        }
+    }
+
     /// The run that the method is. A retraining keeps the original's order, not `seed`'s: what differs
     /// is the samples alone.
     pub fn recipe(&self, seed: u64) -> Recipe {
@@ -90,19 +106,38 @@ pub struct Outcome {
     pub dropped: usize,
 }
 
-/// Makes `network` forget everything but `retain`.
+/// What a method may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The samples that are kept.
+    pub retain: &'a Dataset,
+    /// The samples to forget, where they are still there. Only methods that say so read them
+    /// ([`MethodInfo::needs_forget`]); on a device they are shredded before anything is repaired.
+    pub forget: Option<&'a Dataset>,
+    /// What [`L1Form::TowardsBase`] pulls to: a model that never knew the samples, with the same
+    /// masks.
+    pub base: Option<&'a Network>,
+}
+
+impl<'a> Given<'a> {
+    /// The samples that are kept, and nothing else.
+    pub fn only(retain: &'a Dataset) -> Self {
+        Self { retain, forget: None, base: None }
+    }
+}
+
+/// Makes `network` forget everything but the retained samples.
 ///
-/// Reads no sample that is to be forgotten. Deterministic as [`run`] is. After
-/// [`L1Form::Proximal`], weights that are exactly 0 have left the masks. `base` is what
-/// [`L1Form::TowardsBase`] pulls to, a model that never knew the samples; it has the same masks.
+/// Deterministic as [`run`] is. After [`L1Form::Proximal`], weights that are exactly 0 have left the
+/// masks.
 ///
 /// # Errors
-/// As [`run`], and if the method has no epochs: what learns nothing forgets nothing.
+/// As [`run`]; if the method has no epochs, since what learns nothing forgets nothing; and if something
+/// that it needs was not given.
 pub fn forget(
     method: &Method,
     network: &Network,
-    base: Option<&Network>,
-    retain: &Dataset,
+    given: Given<'_>,
     augment: Augment,
     seed: u64,
     compute: impl Into<Compute>,
@@ -124,16 +159,30 @@ pub fn forget(
         return Err(TrainError::Recipe { field: "epochs", found, expected: "1 or more" });
     }
     recipe.augment = augment;
-    let base = match (recipe.l1.form, base) {
+    let base = match (recipe.l1.form, given.base) {
         (L1Form::TowardsBase, None) => return Err(no_base()),
         (L1Form::TowardsBase, Some(base)) => Some(&base.values[..]),
         _ => None,
     };
     let mut state = State::new(start);
-    let epochs = run(&mut state, retain, &recipe, base, compute, watch)?;
+    let epochs = run(&mut state, given.retain, &recipe, base, compute, watch)?;
     let complete = state.epoch == recipe.epochs;
     let mut network = state.network;
     let proximal = recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal;
     let dropped = if proximal { network.drop_zeros() } else { 0 };
     Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_found_by_its_name_and_has_defaults() {
+        for info in &METHODS {
+            let method = Method::named(info.name).unwrap_or_else(|| panic!("{}", info.name));
+            assert_eq!(method.name(), info.name);
+        }
+        assert_eq!(Method::named("amnesia"), None);
+    }
 }

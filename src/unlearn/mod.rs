@@ -1,8 +1,8 @@
 //! Forgetting: from a model that knows samples to one that does not.
 //!
-//! Owns the methods. Each is a struct with public fields whose defaults cite their source; each
-//! learns from the retained samples alone, and none needs the samples to forget. Knows nothing of
-//! subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`.
+//! Owns the methods. Each is a struct with public fields whose defaults cite their source; most
+//! learn from the retained samples alone; one that reads the samples to forget says so, and gets them
+//! through [`Given`]. Knows nothing of subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`.
 
 mod fine_tune;
 mod l1_sparse;
@@ -11,5 +11,5 @@ mod retrain;
 
 pub use fine_tune::FineTune;
 pub use l1_sparse::L1Sparse;
-pub use method::{METHODS, Method, MethodInfo, Outcome, forget};
+pub use method::{Given, METHODS, Method, MethodInfo, Outcome, forget};
 pub use retrain::{Retrain, Start};

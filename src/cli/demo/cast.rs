@@ -14,7 +14,7 @@ use crate::model::file::Artifact;
 use crate::model::{Description, Network};
 use crate::sparse::Isa;
 use crate::train::{EpochReport, Recipe, State, run};
-use crate::unlearn::{Method, Outcome, forget};
+use crate::unlearn::{Given, Method, Outcome, forget};
 
 /// Everybody and everything on stage.
 pub(super) struct Cast {
@@ -85,8 +85,7 @@ impl Cast {
         let outcome = forget(
             method,
             network,
-            base,
-            retain,
+            Given { base, ..Given::only(retain) },
             Default::default(),
             self.seed,
             self.isa,
