@@ -69,3 +69,56 @@ fn data_that_the_model_did_not_learn_from_is_refused_unless_it_is_meant() {
     let itself = "forget --model base.esm --data made --scenario class=0 --out base.esm";
     refused(home, itself, 2, &["--out names the model that is read"]);
 }
+
+/// Pictures of 16 x 16 in three classes of stripes, as IDX: a task that the made people do not have.
+fn stripes(folder: &std::path::Path) {
+    std::fs::create_dir(folder).unwrap();
+    for (part, count) in [("train", 90u32), ("t10k", 30)] {
+        let mut images = [0x803u32, count, 16, 16].map(u32::to_be_bytes).concat();
+        let mut labels = [0x801u32, count].map(u32::to_be_bytes).concat();
+        for i in 0..count {
+            labels.push((i % 3) as u8);
+            for at in 0..256u32 {
+                let (y, x) = (at / 16, at % 16);
+                let along = [y, x, x + y][(i % 3) as usize] + i / 3;
+                let noise = (at * 37 + i * 101) % 64;
+                images.push((noise + if along % 4 < 2 { 150 } else { 0 }) as u8);
+            }
+        }
+        std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+#[test]
+fn a_body_serves_another_task_and_what_it_forgot_is_told() {
+    let home = folder();
+    let home = home.path();
+    stripes(&home.join("stripes"));
+    let forget = "forget --model base.esm --data made --epochs 1 --no-measure --scenario class=3,4";
+    done(home, &format!("{forget} --out source.esm"));
+    let train = "train --from source.esm --data stripes --epochs 20 --batch 16";
+    let probe = json(home, &format!("{train} --rate 0.05 --train head --out probe.esm"));
+    assert!(probe["test_accuracy"]["value"].as_f64().unwrap() > 90.0, "{probe}");
+    let facts = &json(home, "inspect probe.esm")["facts"];
+    assert_eq!(facts["body"], json(home, "inspect source.esm")["id"], "{facts}");
+    assert_eq!(facts["body_forgot"], "class=3,4 (seed 1)");
+    assert_eq!(facts["forgotten"], serde_json::Value::Null);
+    // A probe moves nothing but the head; fine-tuning moves the rest too.
+    let moved = |file: &str| {
+        let open = |name: &str| unlearn::model::file::open(&home.join(name)).unwrap().network;
+        let (body, new) = (open("source.esm"), open(file));
+        let pairs = body.parameters.iter().enumerate();
+        let moved = pairs.filter(|(i, _)| body.packed(*i) != new.packed(*i));
+        moved.map(|(_, p)| p.name.clone()).collect::<Vec<_>>()
+    };
+    let head = moved("probe.esm");
+    assert!(head.len() <= 2 && head.iter().all(|n| n.starts_with("fc")), "{head:?}");
+    done(home, &format!("{train} --rate 0.01 --out full.esm"));
+    assert!(moved("full.esm").len() > head.len());
+
+    refused(home, &format!("{train} --model cnn16 --out x.esm"), 2, &["--model", "--from"]);
+    let again = "forget --model full.esm --data stripes --scenario class=0 --method retrain";
+    refused(home, &format!("{again} --out x.esm"), 2, &["began with the layers of", "--from"]);
+    refused(home, "train --data stripes --out x.esm", 2, &["--model"]);
+}

@@ -10,8 +10,8 @@ use crate::erase::receipt::ReceiptError;
 use crate::evaluate::{EvaluateError, MeasureError};
 use crate::exchange::{ExchangeError, ExchangeFault};
 use crate::format::FormatError;
-use crate::model::DescribeError;
 use crate::model::file::FileError;
+use crate::model::{DescribeError, GrowError};
 use crate::prune::PruneError;
 use crate::train::TrainError;
 use crate::vault::VaultError;
@@ -28,6 +28,9 @@ pub(super) enum Fault {
     /// A description is wrong.
     #[error("{0}")]
     Describe(#[from] DescribeError),
+    /// A network cannot take another head.
+    #[error("{0}")]
+    Head(#[from] GrowError),
     /// A model file is wrong.
     #[error("{0}")]
     Model(#[from] FileError),
@@ -115,7 +118,7 @@ impl Fault {
             Self::Socket(_) | Self::Denied(_) => 4,
             Self::Input { .. } => 3,
             Self::CheckFailed(_) => 1,
-            Self::Usage(_) | Self::Prune(_) => 2,
+            Self::Usage(_) | Self::Prune(_) | Self::Head(_) => 2,
             Self::Describe(_) | Self::Receipt { .. } => 3,
             Self::Disk(_) | Self::Told(_) => 4,
             Self::Given(error) => of_disk(error),

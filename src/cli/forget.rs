@@ -352,6 +352,12 @@ impl Args {
             if self.recipe.train.is_some_and(|trained| !trained.is_all()) {
                 return Err(Fault::Usage("--train belongs to methods that go on training: a retraining starts from scratch, and every layer must learn".into()));
             }
+            if let Some(body) = model.facts.get(learn::BODY) {
+                return Err(Fault::Usage(format!(
+                    "{} began with the layers of {body}: a retraining from scratch would be of another network; train it anew with --from and --without",
+                    self.model.display()
+                )));
+            }
             *retrain = self.like(model, original);
         }
         way::set(&method, &self.sets())

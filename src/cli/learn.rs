@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::base::hash::Digest;
 
 use super::fault::Fault;
+use super::past::Past;
 use super::setting::plain;
 use super::watch::{Bar, Checkpoint};
 use super::way::Set;
@@ -18,6 +19,7 @@ use crate::evaluate::{Metric, Scores};
 use crate::exchange::SUBJECTS;
 use crate::format::{Facts, Provenance};
 use crate::model::Network;
+use crate::model::file::Artifact;
 use crate::train::{Compute, EpochReport, Recipe, Schedule, State, Trained, run, score};
 
 /// The learning rate over the epochs.
@@ -204,6 +206,21 @@ pub(super) fn facts(
         0 => facts,
         // Whoever exports the model must know that people are in it.
         subjects => facts.with(SUBJECTS, subjects.to_string()),
+    }
+}
+
+/// The fact that names the model whose layers a network began with.
+pub(super) const BODY: &str = "body";
+
+/// `facts` of a network that began with the layers of `body`. What that had forgotten is told, not
+/// listed as this network's past: its scenarios are about other data.
+pub(super) fn on_body(facts: Facts, body: &Artifact) -> Facts {
+    let people = facts.get(SUBJECTS).is_none().then(|| body.facts.get(SUBJECTS)).flatten();
+    let facts = people.map(String::from).into_iter().fold(facts, |f, p| f.with(SUBJECTS, p));
+    let facts = facts.with(BODY, body.id.to_string());
+    match Past::of(&body.facts) {
+        past if past.is_empty() => facts,
+        past => facts.with("body_forgot", past.told()),
     }
 }
 

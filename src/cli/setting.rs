@@ -121,7 +121,7 @@ pub(super) fn meaning_of(data: &Splits) -> ClassesAndFeatures {
 }
 
 /// The extraction that a model file states.
-fn extraction_of(meaning: &ClassesAndFeatures) -> Result<Option<Extraction>, Fault> {
+pub(super) fn extraction_of(meaning: &ClassesAndFeatures) -> Result<Option<Extraction>, Fault> {
     let Some(Features { kind, parameters }) = &meaning.features else { return Ok(None) };
     let settings = parameters.iter().map(|entry| (&*entry.key, &*entry.value));
     Ok(Some(Extraction::of(kind, settings)?))

@@ -1,4 +1,4 @@
-//! `unlearn train`: a network, from scratch.
+//! `unlearn train`: a network, from scratch or on the body of another.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use crate::base::hash::Digest;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::{Extraction, Splits};
 use crate::format::{AnchorSet, ClassesAndFeatures, Facts};
+use crate::model::Network;
 use crate::model::file::Artifact;
-use crate::model::{Description, Network};
 use crate::train::{Compute, EpochReport, Recipe, State};
 
 /// Train a network and write it as a model file.
@@ -27,8 +27,12 @@ use crate::train::{Compute, EpochReport, Recipe, State};
 )]
 pub(super) struct Args {
     /// A compiled-in network, like cnn28 (a wrong name lists them all), or a TOML file
-    #[arg(long, value_name = "NAME|FILE")]
-    model: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "from")]
+    model: Option<String>,
+    /// A model file whose layers, all but the head, to begin with: for another task. With `--train head`
+    /// only the new head learns (a linear probe), without it everything
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
     /// How samples are made of sound, text or pictures, as KIND:KEY=VALUE,... [default: what fits the
@@ -72,21 +76,27 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if recipe.epochs == 0 {
         return Err(Fault::Usage("--epochs is 0: nothing would be learnt; give 1 or more".into()));
     }
-    let features = args.features.as_deref().map(Extraction::parse).transpose()?;
+    let body = args.from.as_ref().map(|path| setting::open_model(path)).transpose()?;
+    let features = match (&args.features, &body) {
+        (Some(text), _) => Some(Extraction::parse(text)?),
+        (None, Some(body)) => setting::extraction_of(&body.meaning)?,
+        (None, None) => None,
+    };
     let watch = Stopwatch::start();
     let mut data = args.data.open(features)?;
     let open = watch.seconds();
-    let description = setting::describe(&args.model, data.train.classes.len())?;
+    let start = start(args, body.as_ref(), data.train.classes.len())?;
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
     past.leave(&mut data)?;
     let anchor = args.anchor.draw(&data, &past, args.seed)?;
     let (state, fixed) = if args.resume {
-        resumed(args, &description, (digest, &past), &recipe, out)?
+        let begun = Begun { network: &start, body: body.as_ref(), digest, past: &past };
+        resumed(args, begun, &recipe, out)?
     } else {
         (None, None)
     };
-    let mut state = state.unwrap_or_else(|| State::new(Network::new(description, args.seed)));
+    let mut state = state.unwrap_or_else(|| State::new(start));
     let settled = settled(args, &data, &state.network, &recipe, anchor.as_ref(), fixed)?;
     if args.memory.dry_run {
         let of = format!("{} on {}", state.network.description.name, data.name);
@@ -97,6 +107,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let compute = settled.compute;
     let provenance = args.provenance.into();
     let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, compute));
+    let facts = body.iter().fold(facts, |facts, body| learn::on_body(facts, body));
     let meaning = setting::meaning_of(&data);
     let early = setting::beside(&args.out, "rewind");
     let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
@@ -124,6 +135,15 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let artifact = save(&state, &meaning, &facts, anchor.as_ref(), args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
     tell(args, out, &data, &artifact, &recipe, &reports, &settled, spent)
+}
+
+/// The network to begin with: fresh, or the body of another under a new head.
+fn start(args: &Args, body: Option<&Artifact>, classes: usize) -> Result<Network, Fault> {
+    match (body, &args.model) {
+        (Some(body), _) => Ok(body.network.new_head(classes, args.seed)?),
+        (None, Some(model)) => Ok(Network::new(setting::describe(model, classes)?, args.seed)),
+        (None, None) => Err(Fault::Usage("--model or --from is needed".into())),
+    }
 }
 
 /// Seconds of what a run does before it is told.
@@ -211,12 +231,19 @@ fn tell(
     out.result(&text, &value)
 }
 
+/// What a run begins with; a checkpoint of another beginning is another run's.
+struct Begun<'a> {
+    network: &'a Network,
+    body: Option<&'a Artifact>,
+    digest: Digest,
+    past: &'a Past,
+}
+
 /// The state that the checkpoint holds, and how its run computes. Neither where the machine lacks
 /// that set: the run begins anew, because other rounding would be another run.
 fn resumed(
     args: &Args,
-    description: &Description,
-    (digest, past): (Digest, &Past),
+    Begun { network, body, digest, past }: Begun<'_>,
     recipe: &Recipe,
     out: &Out,
 ) -> Result<(Option<State>, Option<Compute>), Fault> {
@@ -234,6 +261,7 @@ fn resumed(
             path.display()
         ))
     };
+    let description = &*network.description;
     let found = &artifact.network.description;
     if found.source != description.source {
         let same = found.name == description.name;
@@ -244,6 +272,11 @@ fn resumed(
     let then = artifact.facts.get("data_digest").unwrap_or("unknown");
     if then != digest {
         return Err(differs("data", then, &digest));
+    }
+    let now = body.map_or("none".into(), |body| body.id.to_string());
+    let then = artifact.facts.get(learn::BODY).unwrap_or("none");
+    if then != now {
+        return Err(differs("the body of", then, &now));
     }
     let then = Past::of(&artifact.facts);
     if then != *past {

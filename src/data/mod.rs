@@ -24,6 +24,7 @@ mod room;
 mod scenario;
 mod signals;
 mod survey;
+mod svhn;
 mod tables;
 
 pub use anchor::{Anchor, AnchorError};

@@ -10,7 +10,7 @@ use super::room::Room;
 use super::signals::tree::{Tree, is_archive, only_archive};
 use super::signals::{intents, pictures, sound};
 use super::tables::{arrays, csv};
-use super::{cifar, idx};
+use super::{cifar, idx, svhn};
 
 /// The most names of a folder that a message tells.
 const NAMES_TOLD: usize = 8;
@@ -56,11 +56,12 @@ impl Parts {
     }
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     idx::KIND,
     cifar::KIND,
     cifar::SMALL_KIND,
     cifar::HUNDRED_KIND,
+    svhn::KIND,
     arrays::KIND,
     csv::KIND,
     sound::KIND,

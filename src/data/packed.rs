@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use lzma_rust2::XzReader;
 
 use super::error::DataError;
@@ -53,6 +53,12 @@ impl Packed {
             _ => (Box::new(bytes), false),
         };
         Self { file: file.to_path_buf(), from, given: 0, decodes }
+    }
+
+    /// Reads the zlib stream `bytes`, which is a part of `file`.
+    pub(crate) fn inflating(file: &Path, bytes: impl BufRead + 'static) -> Self {
+        let from = Box::new(ZlibDecoder::new(bytes));
+        Self { file: file.to_path_buf(), from, given: 0, decodes: true }
     }
 
     /// How many uncompressed bytes were read.

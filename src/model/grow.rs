@@ -1,4 +1,4 @@
-//! A head for more classes, on the network that is there.
+//! A head for more, or for other, classes, on the network that is there.
 
 use std::sync::Arc;
 
@@ -90,6 +90,36 @@ impl Network {
         }
         network.buffers.clone_from(&self.buffers);
         Ok(network)
+    }
+
+    /// This network with a new head for `classes` other classes: what it learnt to see serves another
+    /// task.
+    ///
+    /// Every weight, mask and statistic but the head's keeps its bytes. The head exists in full and is
+    /// drawn as [`Network::new`] with `seed` draws it; no row of the old one stays.
+    ///
+    /// # Errors
+    /// If the last layer with weights is not linear, something else depends on the number of classes,
+    /// or no description has that many.
+    pub fn new_head(&self, classes: usize, seed: u64) -> Result<Self, GrowError> {
+        let old = &*self.description;
+        let head = head(old)?;
+        let description = Arc::new(Description::parse(&old.source, &old.name, classes)?);
+        let fresh = Self::new(Arc::clone(&description), seed);
+        let mut parts = Vec::with_capacity(self.parameters.len());
+        for (index, (own, new)) in self.parameters.iter().zip(&fresh.parameters).enumerate() {
+            if own.node == head {
+                parts.push((new.mask.clone(), fresh.packed(index).to_vec()));
+            } else if own.shape == new.shape {
+                parts.push((own.mask.clone(), self.packed(index).to_vec()));
+            } else {
+                let (model, tensor) = (old.name.clone(), own.name.clone());
+                let head = old.nodes[head].name.clone();
+                return Err(GrowError::NotAlone { model, tensor, head });
+            }
+        }
+        let buffers = self.buffers.iter().map(|buffer| buffer.values.clone()).collect();
+        Ok(Self::of_parts(description, parts, buffers))
     }
 }
 

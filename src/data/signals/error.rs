@@ -157,6 +157,19 @@ pub enum SignalError {
         expected: &'static str,
     },
 
+    /// A MATLAB file that is not what its set has.
+    #[error("`{}` at offset {offset}: {found}; expected {expected}", file.display())]
+    Matlab {
+        /// The file.
+        file: PathBuf,
+        /// Where, in bytes; within an array that is compressed, of its uncompressed contents.
+        offset: u64,
+        /// What is there.
+        found: String,
+        /// What should be.
+        expected: &'static str,
+    },
+
     /// A picture that cannot be read.
     #[error("`{}` is no picture that can be read: {why}", file.display())]
     Picture {

@@ -2,7 +2,7 @@
 //!
 //! A file lies in the folder of its class, `CLASS/NAME` or `train/CLASS/NAME` and `test/CLASS/NAME`
 //! (without `test`, `val` is it; without either, a fifth of each class becomes one), or stands in a
-//! `list.csv` as sound does. Its bytes say what it is, not its ending.
+//! `list.csv` as sound does, or lies as a well-known set has it ([`super::published`]). Its bytes say what it is, not its ending.
 //!
 //! Where nothing is said, all pictures must have the size and the channels of the first; else they are
 //! brought to those of [`Picture`]. Transparency is dropped, a rotation that a camera noted is not
@@ -21,6 +21,7 @@ use super::error::SignalError;
 use super::features::Pixels;
 use super::layout::{Files, Media, by_folders};
 use super::lists::{LIST, by_list, find, is_list};
+use super::published;
 use super::tree::Tree;
 use crate::data::error::DataError;
 use crate::data::extraction::{Extraction, Picture};
@@ -58,7 +59,10 @@ fn open(path: &Path, how: &Reading) -> Result<Parts, DataError> {
         Some(Extraction::Picture(settings)) => Some(settings),
         _ => None,
     };
-    let wanted = Wanted { sample: |name| Media::of(name) == Some(Media::Picture), list: is_list };
+    let wanted = Wanted {
+        sample: |name| Media::of(name) == Some(Media::Picture) && !published::is_aside(name),
+        list: |name| is_list(name) || published::is_list(name),
+    };
     let fit = |file: &Path, bytes: &[u8]| {
         let settings = match asked {
             Some(settings) => settings,
@@ -79,7 +83,10 @@ fn open(path: &Path, how: &Reading) -> Result<Parts, DataError> {
         collect(&tree, &how.room, &wanted, fit, sample)?;
     let places = match find(&lists, LIST) {
         Some(list) => by_list(path, list, &names)?,
-        None => by_folders(path, &names)?.into_iter().map(Some).collect(),
+        None => match published::places(path, &lists, &names)? {
+            Some(places) => places,
+            None => by_folders(path, &names)?.into_iter().map(Some).collect(),
+        },
     };
     let files = Files { names, places, values, shape: extraction.shape() };
     let (train, test) = files.parts(path)?;
