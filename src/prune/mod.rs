@@ -84,7 +84,9 @@ pub enum PruneError {
         found: String,
     },
     /// A pattern says itself how much goes.
-    #[error("a pattern of {pattern} removes a share of {expected}, not {found}: leave the sparsity out")]
+    #[error(
+        "a pattern of {pattern} removes a share of {expected}, not {found}: leave the sparsity out"
+    )]
     PatternSparsity {
         /// The pattern.
         pattern: Pattern,
@@ -102,7 +104,9 @@ pub enum PruneError {
         model: String,
     },
     /// A pattern keeps single weights of each group, in one go.
-    #[error("{criterion} does not go with a pattern of {pattern}: take magnitude, random, snip or grasp")]
+    #[error(
+        "{criterion} does not go with a pattern of {pattern}: take magnitude, random, snip or grasp"
+    )]
     Together {
         /// The pattern.
         pattern: Pattern,
@@ -116,13 +120,17 @@ pub enum PruneError {
         criterion: &'static str,
     },
     /// Scores are not numbers.
-    #[error("{criterion}: a score is no finite number; the weights, or the samples, hold values that are too large")]
+    #[error(
+        "{criterion}: a score is no finite number; the weights, or the samples, hold values that are too large"
+    )]
     NotFinite {
         /// The criterion.
         criterion: &'static str,
     },
     /// The flow of SynFlow is beyond f32 whatever the scale.
-    #[error("synflow: what flows through `{model}` spans more than 32-bit numbers do; take another criterion")]
+    #[error(
+        "synflow: what flows through `{model}` spans more than 32-bit numbers do; take another criterion"
+    )]
     Flow {
         /// The network's name.
         model: String,

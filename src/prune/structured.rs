@@ -77,9 +77,8 @@ fn units(network: &Network, index: usize, criterion: Criterion) -> Vec<Unit> {
     let parameter = &network.parameters[index];
     let sides = sides(parameter, criterion);
     let inner: usize = parameter.shape.iter().skip(2).product();
-    let mut units: Vec<Unit> = (0..sides)
-        .map(|_| Unit { parameter: index, entries: Vec::new(), score: 0.0 })
-        .collect();
+    let mut units: Vec<Unit> =
+        (0..sides).map(|_| Unit { parameter: index, entries: Vec::new(), score: 0.0 }).collect();
     let size = (parameter.mask.len() / sides).max(1) as f64;
     let values = network.packed(index).iter().zip(parameter.mask.iter());
     for (entry, (value, position)) in values.enumerate() {

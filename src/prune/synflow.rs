@@ -86,7 +86,9 @@ impl Flow {
             let added = matches!(parameter.kind, ParamKind::Bias | ParamKind::Shift);
             let factor = if added { scale } else { 1.0 };
             let range = parameter.range.clone();
-            for (to, from) in self.linear.values[range.clone()].iter_mut().zip(&network.values[range]) {
+            for (to, from) in
+                self.linear.values[range.clone()].iter_mut().zip(&network.values[range])
+            {
                 *to = from.abs() * factor;
             }
         }
