@@ -55,7 +55,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &prune,
         "command file id file_bytes parent parent_bytes data sparsity_percent sparsity_of \
-         allocation rewind recipe plan test_accuracy test_accuracy_before seconds epochs \
+         allocation criterion iterations rewind recipe plan test_accuracy test_accuracy_before seconds epochs \
          anchor warnings",
     );
     let words = "forget --model p.esm --data made --scenario subject=p11 --epochs 1 --out f.esm";

@@ -281,14 +281,17 @@ impl Args {
         let samples = sets.forget.len() + sets.retain.len() + sets.test.len();
         let shadow = sets.retain.len().min(sets.test.len());
         let classes = network.description.classes;
-        // The retained samples are a set of their own beside the whole.
-        let kept = memory::set_bytes(&data.train) * sets.retain.len() as u64
+        // The retained samples are a set of their own beside the whole, and so may the others be.
+        let reads = METHODS.iter().any(|info| info.name == method.name() && info.needs_forget);
+        let apart = sets.retain.len() + if reads { sets.forget.len() } else { 0 };
+        let kept = memory::set_bytes(&data.train) * apart as u64
             / (data.train.len() as u64).max(1);
         let around = Around {
             data: memory::data_bytes(data) + kept,
             models: (1 + beside) * network_bytes(network)
                 + anchor::bytes(model.anchor.as_ref())
-                + anchor::in_file(model.anchor.as_ref()),
+                + anchor::in_file(model.anchor.as_ref())
+                + method.kept_bytes(network, sets.retain.len()),
             checkpoint: false,
             network,
             answers: if self.no_measure {

@@ -1,8 +1,10 @@
 //! `unlearn prune`: remove weights, rewind the others, train what is left.
 
+mod choice;
+mod start;
+
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::anchor::{self, AnchorArgs};
@@ -13,55 +15,19 @@ use super::past::{self, Past};
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
-use crate::format::{AnchorSet, Provenance};
+use crate::format::{AnchorSet, Facts, Provenance};
 use crate::model::Network;
 use crate::model::file::Artifact;
-use crate::prune::{Allocation, Criterion, masks, rewind};
-use crate::sparse::Mask;
+use crate::prune::Allocation;
 use crate::train::memory::network_bytes;
 use crate::train::{EpochReport, Recipe, State};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodArg {
-    /// One-shot magnitude pruning
-    Omp,
-    /// A random choice
-    Random,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AllocationArg {
-    /// The largest scores of all tensors together stay
-    Global,
-    /// Each tensor keeps the same share
-    Uniform,
-    /// Small tensors keep more (Erdős-Rényi kernel)
-    Erk,
-}
-
-impl From<MethodArg> for Criterion {
-    fn from(arg: MethodArg) -> Self {
-        match arg {
-            MethodArg::Omp => Self::Magnitude,
-            MethodArg::Random => Self::Random,
-        }
-    }
-}
-
-impl From<AllocationArg> for Allocation {
-    fn from(arg: AllocationArg) -> Self {
-        match arg {
-            AllocationArg::Global => Self::Global,
-            AllocationArg::Uniform => Self::Uniform,
-            AllocationArg::Erk => Self::Erk,
-        }
-    }
-}
+use choice::{MethodArg, Plan, ScoreArg};
+use start::Start;
 
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
     /// The trained model file
@@ -72,19 +38,33 @@ pub(super) struct Args {
     /// The model file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Share of the prunable weights to remove
+    /// Share of the prunable weights to remove, in all. Several iterations take a fifth of what is left
+    /// each, unless this says otherwise; a pattern removes its share
     #[arg(long, value_name = "SHARE")]
-    sparsity: f64,
+    sparsity: Option<f64>,
     /// What makes a weight worth keeping
     #[arg(long, value_enum, default_value_t = MethodArg::Omp)]
     method: MethodArg,
-    /// How the weights that stay are shared out
-    #[arg(long, value_enum, default_value_t = AllocationArg::Global)]
-    allocation: AllocationArg,
-    /// Weights to rewind to: `init`, `none` (keep the trained ones) or a file [default: MODEL.rewind.esm]
-    #[arg(long, value_name = "init|none|FILE")]
+    /// How the weights that stay are shared out: global (the largest scores of all tensors together
+    /// stay), uniform (each tensor keeps the same share), erk (small tensors keep more: Erdős-Rényi
+    /// kernel), or N:M (of M neighbours along the input dimension, N stay)
+    #[arg(long, value_name = "global|uniform|erk|N:M", default_value = "global", value_parser = choice::allocation)]
+    allocation: Allocation,
+    /// Rounds of pruning and training: iterative magnitude pruning with --method omp
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    iterations: usize,
+    /// Weights to rewind to in each round: `init`, `early` (MODEL.rewind.esm), `last` (those of MODEL),
+    /// `none` (keep those that the round before left), or a file [default: early; init for snip, grasp and
+    /// synflow]
+    #[arg(long, value_name = "init|early|last|none|FILE")]
     rewind: Option<String>,
-    /// Seed of a random choice, order and augmentation [default: the model's]
+    /// Weights that are scored [default: trained; start for snip, grasp and synflow]
+    #[arg(long, value_enum)]
+    score: Option<ScoreArg>,
+    /// Samples of each class that snip and grasp read
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    samples_per_class: u32,
+    /// Seed of a random choice, samples, order and augmentation [default: the model's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Train on what a scenario retains, besides what MODEL had forgotten
@@ -125,42 +105,77 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     // What the model had forgotten stays forgotten.
     let past = Past::of(&model.facts).and(args.without.as_deref(), recipe.seed);
     let (anchor, lost) = args.anchor(&model, &mut data, &past, recipe.seed)?;
-    let (allocation, criterion) = (Allocation::from(args.allocation), Criterion::from(args.method));
-    let masks = masks(&model.network, args.sparsity, allocation, criterion, recipe.seed)?;
-    let (network, epoch, rewound) = start(args, &model, masks)?;
-    if epoch > 0 && epoch >= recipe.epochs {
+    let plan = Plan::of(args, &model.network, &data.train, recipe.seed)?;
+    let start = Start::of(args, &model, plan.criterion)?;
+    let first = round(1, &plan, &start, (&model.network, &model.network), &data)?;
+    if first.epoch > 0 && first.epoch >= recipe.epochs {
         return Err(Fault::Usage(format!(
-            "rewound to epoch {epoch} of {}: nothing is left to train; give --epochs above {epoch}, or --rewind init or none",
-            recipe.epochs
+            "rewound to epoch {} of {}: nothing is left to train; give --epochs above {}, or --rewind init or none",
+            first.epoch, recipe.epochs, first.epoch
         )));
     }
-    let mut state = State { momentum: vec![0.0; network.values.len()], network, epoch };
-    let settled = args.settled(&data, &model, &state.network, &recipe, anchor.as_ref())?;
+    let settled =
+        args.settled(&data, &model, (&plan, &start), &first.network, &recipe, anchor.as_ref())?;
     if args.memory.dry_run {
         let of = format!("{} on {}", args.model.display(), data.name);
         let (text, value) = settled.told("prune", &of, recipe.batch, args.memory.memory);
         return out.result(&text, &value);
     }
     let compute = settled.compute;
-    let job = Job { what: "prune", data: &data.train, recipe: &recipe, compute, checkpoint: None };
-    let reports = job.run(&mut state)?;
-    let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
+    let mut state = first;
+    let mut reports = Vec::new();
+    for number in 1..=plan.rounds {
+        if number > 1 {
+            state = round(number, &plan, &start, (&model.network, &state.network), &data)?;
+        }
+        let what = match plan.rounds {
+            1 => "prune".into(),
+            rounds => format!("prune {number}/{rounds}"),
+        };
+        let (data, recipe) = (&data.train, &recipe);
+        let job = Job { what: &what, data, recipe, compute, checkpoint: None };
+        reports.extend(job.run(&mut state)?);
+    }
     let provenance = args.provenance.map_or(model.facts.provenance, Provenance::from);
-    let facts = past
-        .state(learn::facts("prune", provenance, &data, digest, &recipe, compute))
-        .with("init_seed", seed)
-        .with("parent", model.id.to_string())
-        .with("sparsity", args.sparsity.to_string())
-        .with("allocation", allocation.name())
-        .with("criterion", criterion.name())
-        .with("rewind", rewound.clone());
+    let facts = learn::facts("prune", provenance, &data, digest, &recipe, compute);
+    let facts = stated(past.state(facts), &model, &plan, &start);
     let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
     let written =
         Written { network, meaning, facts: &facts, dtype, momentum: None, anchor: anchor.as_ref() };
     let artifact = written.save(&args.out)?;
     let (before, after, recipe, reports) = (&model, &artifact, &recipe, &reports[..]);
-    Pruned { before, after, rewound, recipe, reports, settled: &settled, lost }
+    let rewound = start.told();
+    Pruned { before, after, plan: &plan, rewound, recipe, reports, settled: &settled, lost }
         .tell(args, out, &data)
+}
+
+/// The state from which a round trains.
+fn round(
+    number: usize,
+    plan: &Plan,
+    start: &Start,
+    (model, now): (&Network, &Network),
+    data: &Splits,
+) -> Result<State, Fault> {
+    let masks = plan.masks(number, start, (model, now), &data.train)?;
+    let (network, epoch) = start.under(masks, model, now)?;
+    Ok(State { momentum: vec![0.0; network.values.len()], network, epoch })
+}
+
+/// `facts`, with what pruning adds to them.
+fn stated(facts: Facts, model: &Artifact, plan: &Plan, start: &Start) -> Facts {
+    let seed = model.facts.get("init_seed").or(model.facts.get("seed")).unwrap_or("unknown");
+    let facts = facts
+        .with("init_seed", seed)
+        .with("parent", model.id.to_string())
+        .with("sparsity", plan.sparsity.to_string())
+        .with("allocation", plan.allocation.name())
+        .with("criterion", plan.criterion.name())
+        .with("rewind", start.told());
+    match plan.rounds {
+        1 => facts,
+        rounds => facts.with("iterations", rounds.to_string()),
+    }
 }
 
 impl Args {
@@ -169,6 +184,7 @@ impl Args {
         &self,
         data: &Splits,
         model: &Artifact,
+        (plan, start): (&Plan, &Start),
         network: &Network,
         recipe: &Recipe,
         anchor: Option<&AnchorSet>,
@@ -176,13 +192,13 @@ impl Args {
         let around = Around {
             data: memory::data_bytes(data),
             models: network_bytes(&model.network)
+                + start.bytes()
                 + anchor::bytes(model.anchor.as_ref())
                 + anchor::in_file(anchor),
             checkpoint: false,
             network,
             answers: memory::answer_bytes(data.test.len(), network.description.classes, 0),
-            // A score and an index of eight bytes for each weight, sorted beside a copy.
-            before: Some(("choosing masks", 20 * model.network.values.len() as u64)),
+            before: Some(("choosing masks", plan.bytes(&model.network))),
         };
         self.memory.settle(&around, recipe.batch.min(data.train.len()), recipe, None)
     }
@@ -222,6 +238,7 @@ impl Args {
 struct Pruned<'a> {
     before: &'a Artifact,
     after: &'a Artifact,
+    plan: &'a Plan,
     rewound: String,
     recipe: &'a Recipe,
     reports: &'a [EpochReport],
@@ -233,18 +250,22 @@ struct Pruned<'a> {
 impl Pruned<'_> {
     /// Measures both files and says what came of the run.
     fn tell(&self, args: &Args, out: &Out, data: &Splits) -> Result<(), Fault> {
-        let Self { before, after, rewound, recipe, reports, settled, lost } = self;
+        let Self { before, after, plan, rewound, recipe, reports, settled, lost } = self;
         let mut warnings = settled.notes.clone();
         warnings.extend(lost.clone());
         warnings.extend(anchor::people(after.anchor.as_ref(), data));
         let compute = settled.compute;
         let was = learn::test_accuracy(&before.network, data, compute)?;
         let test = learn::test_accuracy(&after.network, data, compute)?;
-        let allocation = Allocation::from(args.allocation).name();
+        let (allocation, criterion) = (plan.allocation.name(), plan.criterion.name());
         let sparsity = 100.0 * after.network.sparsity();
         let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
+        let rounds = match plan.rounds {
+            1 => String::new(),
+            rounds => format!(", {rounds} iterations"),
+        };
         let text = format!(
-            "{}: {sparsity:.2} % of the prunable weights removed ({allocation} allocation)\n\
+            "{}: {sparsity:.2} % of the prunable weights removed ({criterion}, {allocation} allocation{rounds})\n\
              rewound to {rewound}, {} epochs in {}\n\
              test accuracy {}, {:.2} % before\n\
              id {}, {} ({} before)\n{}{}",
@@ -263,60 +284,10 @@ impl Pruned<'_> {
             "command": "prune", "file": setting::told(&args.out), "id": after.id.to_string(), "file_bytes": after.bytes,
             "parent": before.id.to_string(), "parent_bytes": before.bytes, "data": data.name,
             "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
-            "allocation": allocation, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(compute),
+            "allocation": allocation, "criterion": criterion, "iterations": plan.rounds, "rewind": rewound, "recipe": setting::plain(recipe), "plan": learn::plan(compute),
             "test_accuracy": test, "test_accuracy_before": was, "seconds": seconds, "epochs": setting::plain(reports),
             "anchor": anchor::value(after.anchor.as_ref()), "warnings": warnings,
         });
         out.result(&text, &value)
-    }
-}
-
-/// The pruned network before training, the epoch it stands at, and what it was rewound to.
-fn start(
-    args: &Args,
-    model: &Artifact,
-    masks: Vec<Mask>,
-) -> Result<(Network, usize, String), Fault> {
-    let name = &model.network.description.name;
-    match args.rewind.as_deref() {
-        Some("none") => {
-            let mut network = model.network.clone();
-            network.set_masks(masks);
-            Ok((network, 0, "nothing".into()))
-        }
-        Some("init") => {
-            let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
-            let seed = seed.and_then(|seed| seed.parse().ok());
-            let Some(seed) = seed else {
-                return Err(Fault::Usage(format!(
-                    "{} does not state its seed: it cannot be rewound to its start",
-                    args.model.display()
-                )));
-            };
-            let early = Network::new(model.network.description.clone(), seed);
-            Ok((rewind(&early, masks, name)?, 0, "its initial weights".into()))
-        }
-        file => {
-            let path = file.map_or_else(|| setting::beside(&args.model, "rewind"), PathBuf::from);
-            if !path.exists() {
-                return Err(Fault::Usage(format!(
-                    "{} does not exist: `unlearn train` writes the weights of an early epoch there; give --rewind FILE, init or none",
-                    path.display()
-                )));
-            }
-            let early = setting::open_model(&path)?;
-            let other = ["recipe", "data_digest"]
-                .iter()
-                .any(|fact| early.facts.get(fact) != model.facts.get(fact));
-            if file.is_none() && other {
-                return Err(Fault::Usage(format!(
-                    "{} is of another run than {}: give --rewind FILE, init or none",
-                    path.display(),
-                    args.model.display()
-                )));
-            }
-            let epoch = early.facts.get("epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-            Ok((rewind(&early.network, masks, name)?, epoch, format!("epoch {epoch}")))
-        }
     }
 }

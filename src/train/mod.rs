@@ -16,7 +16,7 @@ mod trained;
 pub use error::TrainError;
 pub use l1::{L1Form, L1Reach, L1Recipe, L1Schedule};
 pub use recipe::{Recipe, Schedule};
-pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, run};
+pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, fits, run};
 pub use score::score;
 pub use stepper::{Compute, Phases, Stepper};
 pub use trained::Trained;

@@ -142,7 +142,10 @@ pub fn run(
 ///
 /// The fields of a set are public, so whoever learns from one or scores it holds it against itself
 /// here: a label without a class would be a panic later, and a NaN would spoil every weight.
-pub(super) fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> {
+///
+/// # Errors
+/// If the set is empty, contradicts itself, or has samples or classes of another shape or number.
+pub fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> {
     let description = &network.description;
     let model = description.name.clone();
     if data.is_empty() {

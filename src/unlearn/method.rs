@@ -1,8 +1,12 @@
 //! One door to all methods.
 
+use super::closed::{self, Closed};
 use super::fine_tune::FineTune;
+use super::fisher::Fisher;
+use super::influence::Influence;
 use super::l1_sparse::L1Sparse;
 use super::retrain::{Retrain, Start};
+use super::ssd::Ssd;
 use crate::base::clock::Stopwatch;
 use crate::data::{Augment, Dataset};
 use crate::model::Network;
@@ -20,6 +24,12 @@ pub enum Method {
     FineTune(FineTune),
     /// Fine-tuning under an l1 penalty.
     L1Sparse(L1Sparse),
+    /// Noise where what is kept depends little on a weight.
+    Fisher(Fisher),
+    /// A Newton step away from what is forgotten.
+    Influence(Influence),
+    /// Damping of the weights that matter to what is forgotten.
+    Ssd(Ssd),
 }
 
 impl Method {
@@ -36,6 +46,9 @@ impl Method {
             Self::Retrain(_) => "retrain",
             Self::FineTune(_) => "fine-tune",
             Self::L1Sparse(_) => "l1-sparse",
+            Self::Fisher(_) => "fisher",
+            Self::Influence(_) => "influence",
+            Self::Ssd(_) => "ssd",
         }
     }
 
@@ -46,6 +59,30 @@ impl Method {
             Self::Retrain(method) => method.recipe(method.order),
             Self::FineTune(method) => method.recipe(seed),
             Self::L1Sparse(method) => method.recipe(seed),
+            Self::Fisher(method) => method.recipe(seed),
+            Self::Influence(method) => method.recipe(seed),
+            Self::Ssd(method) => method.recipe(seed),
+        }
+    }
+
+    /// The method as one without epochs, if it is.
+    fn closed(&self) -> Option<&dyn Closed> {
+        match self {
+            Self::Fisher(method) => Some(method),
+            Self::Influence(method) => Some(method),
+            Self::Ssd(method) => Some(method),
+            _ => None,
+        }
+    }
+
+    /// Bytes that the method keeps besides what a run of its recipe takes, with `retain` samples kept.
+    pub fn kept_bytes(&self, network: &Network, retain: usize) -> u64 {
+        let vector = 8 * network.values.len() as u64;
+        match self {
+            Self::Fisher(_) => vector,
+            Self::Ssd(_) => 2 * vector,
+            Self::Influence(method) => method.kept_bytes(network, retain),
+            _ => 0,
         }
     }
 }
@@ -64,7 +101,7 @@ pub struct MethodInfo {
 }
 
 /// Every method.
-pub const METHODS: [MethodInfo; 3] = [
+pub const METHODS: [MethodInfo; 6] = [
     MethodInfo {
         name: "retrain",
         summary: "train again from scratch on what is kept, under the model's mask: the yardstick, and exact if the mask never saw the rest",
@@ -81,6 +118,24 @@ pub const METHODS: [MethodInfo; 3] = [
         name: "l1-sparse",
         summary: "go on training on what is kept, under an l1 penalty (proximal: weights become 0 and leave)",
         needs_forget: false,
+        needs_retain: true,
+    },
+    MethodInfo {
+        name: "fisher",
+        summary: "noise on each weight, the more the less what is kept depends on it; one pass over what is kept, some passes back each",
+        needs_forget: false,
+        needs_retain: true,
+    },
+    MethodInfo {
+        name: "influence",
+        summary: "a Newton step away from what is forgotten; one pass over all, and the gradients of 1000 samples one by one",
+        needs_forget: true,
+        needs_retain: true,
+    },
+    MethodInfo {
+        name: "ssd",
+        summary: "damps weights that matter much more to what is forgotten; one pass over all, some passes back each",
+        needs_forget: true,
         needs_retain: true,
     },
 ];
@@ -145,6 +200,9 @@ pub fn forget(
 ) -> Result<Outcome, TrainError> {
     let started = Stopwatch::start();
     let mut recipe = method.recipe(seed);
+    if let Some(form) = method.closed() {
+        return closed::forget(form, network, given, seed, (&recipe, compute.into()), watch);
+    }
     let start = match method {
         Method::Retrain(method) => {
             let Start::Seed(init) = method.start;
@@ -152,7 +210,7 @@ pub fn forget(
             fresh.set_masks(network.masks());
             fresh
         }
-        Method::FineTune(_) | Method::L1Sparse(_) => network.clone(),
+        _ => network.clone(),
     };
     if recipe.epochs == 0 {
         let found = recipe.epochs.to_string();

@@ -4,12 +4,21 @@
 //! learn from the retained samples alone; one that reads the samples to forget says so, and gets them
 //! through [`Given`]. Knows nothing of subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`.
 
+mod closed;
+mod diagonal;
 mod fine_tune;
+mod fisher;
+mod influence;
 mod l1_sparse;
 mod method;
 mod retrain;
+mod ssd;
 
+pub use diagonal::Labels;
 pub use fine_tune::FineTune;
+pub use fisher::Fisher;
+pub use influence::Influence;
 pub use l1_sparse::L1Sparse;
 pub use method::{Given, METHODS, Method, MethodInfo, Outcome, forget};
 pub use retrain::{Retrain, Start};
+pub use ssd::Ssd;
