@@ -1,11 +1,20 @@
 //! One door to all methods.
 
+use super::course::Course;
 use super::fine_tune::FineTune;
+use super::gradient_ascent::GradientAscent;
+use super::l1_prune_rewind::L1PruneRewind;
+use super::l1_short::L1Short;
 use super::l1_sparse::L1Sparse;
-use super::retrain::{Retrain, Start};
+use super::neg_grad_plus::NegGradPlus;
+use super::prune_while::PruneWhile;
+use super::random_labels::{RandomLabels, Salun};
+use super::retrain::Retrain;
+use super::scrub::Scrub;
 use crate::base::clock::Stopwatch;
 use crate::data::{Augment, Dataset};
-use crate::model::Network;
+use crate::model::{Mode, Network, Plan};
+use crate::train::memory::network_bytes;
 use crate::train::{Compute, EpochReport, L1Form, Recipe, State, TrainError, Watch, run};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +29,22 @@ pub enum Method {
     FineTune(FineTune),
     /// Fine-tuning under an l1 penalty.
     L1Sparse(L1Sparse),
+    /// The same for the first epochs alone, then a long recovery.
+    L1Short(L1Short),
+    /// An l1 penalty chooses a mask; the original weights learn under it.
+    L1PruneRewind(L1PruneRewind),
+    /// Weights leave between epochs of fine-tuning.
+    PruneWhile(PruneWhile),
+    /// Up the loss of the samples to forget.
+    GradientAscent(GradientAscent),
+    /// Down the loss of what is kept, up that of what is not.
+    NegGradPlus(NegGradPlus),
+    /// Random labels for the samples to forget.
+    RandomLabels(RandomLabels),
+    /// The same for the weights alone that those samples pull at most.
+    Salun(Salun),
+    /// A student that leaves its teacher on the samples to forget.
+    Scrub(Scrub),
 }
 
 impl Method {
@@ -36,6 +61,14 @@ impl Method {
             Self::Retrain(_) => "retrain",
             Self::FineTune(_) => "fine-tune",
             Self::L1Sparse(_) => "l1-sparse",
+            Self::L1Short(_) => "l1-short",
+            Self::L1PruneRewind(_) => "l1-prune-rewind",
+            Self::PruneWhile(_) => "prune-while",
+            Self::GradientAscent(_) => "gradient-ascent",
+            Self::NegGradPlus(_) => "neg-grad-plus",
+            Self::RandomLabels(_) => "random-labels",
+            Self::Salun(_) => "salun",
+            Self::Scrub(_) => "scrub",
         }
     }
 
@@ -46,6 +79,40 @@ impl Method {
             Self::Retrain(method) => method.recipe(method.order),
             Self::FineTune(method) => method.recipe(seed),
             Self::L1Sparse(method) => method.recipe(seed),
+            Self::L1Short(method) => method.recipe(seed),
+            Self::L1PruneRewind(method) => method.recipe(seed),
+            Self::PruneWhile(method) => method.tuning.recipe(seed),
+            Self::GradientAscent(method) => method.recipe(seed),
+            Self::NegGradPlus(method) => method.tuning.recipe(seed),
+            Self::RandomLabels(method) => method.tuning.recipe(seed),
+            Self::Salun(method) => method.tuning.recipe(seed),
+            Self::Scrub(method) => method.tuning.recipe(seed),
+        }
+    }
+
+    /// What it is, costs and needs.
+    pub fn info(&self) -> &'static MethodInfo {
+        let name = self.name();
+        // Every name is in the list: a test goes through them.
+        METHODS.iter().find(|info| info.name == name).unwrap_or(&METHODS[0])
+    }
+
+    /// Bytes that it keeps while it learns, besides model, samples and what the run itself takes.
+    pub fn beside_bytes(&self, network: &Network, batch: usize) -> u64 {
+        let weights = network.values.len() as u64;
+        match self {
+            // The weights and statistics to come back to, and the way to the place nearby.
+            Self::Retrain(method) if method.sam > 0.0 => network_bytes(network) + 4 * weights,
+            // An index and a score for each weight, sorted, or the dense momentum that is packed anew.
+            Self::PruneWhile(_) | Self::L1PruneRewind(_) => 20 * weights,
+            // Which weights learn, and before that their ranks.
+            Self::Salun(_) => 13 * weights,
+            // The teacher, and what it computes.
+            Self::Scrub(_) => {
+                let plan = Plan::new(network, batch.max(1), Mode::Evaluate);
+                network_bytes(network) + plan.arena_bytes() + plan.index_bytes()
+            }
+            _ => 0,
         }
     }
 }
@@ -61,28 +128,49 @@ pub struct MethodInfo {
     pub needs_forget: bool,
     /// Whether it reads the samples to keep.
     pub needs_retain: bool,
+    /// Passes over each set with its defaults; one pass is forward and backward if it does not say
+    /// otherwise.
+    pub cost: &'static str,
 }
 
+impl MethodInfo {
+    const fn new(name: &'static str, needs: [bool; 2], cost: &'static str) -> Self {
+        Self { name, summary: "", needs_forget: needs[0], needs_retain: needs[1], cost }
+    }
+
+    const fn does(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+}
+
+const RETAIN: [bool; 2] = [false, true];
+const FORGET: [bool; 2] = [true, false];
+const BOTH: [bool; 2] = [true, true];
+
 /// Every method.
-pub const METHODS: [MethodInfo; 3] = [
-    MethodInfo {
-        name: "retrain",
-        summary: "train again from scratch on what is kept, under the model's mask: the yardstick, and exact if the mask never saw the rest",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "fine-tune",
-        summary: "go on training on what is kept",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "l1-sparse",
-        summary: "go on training on what is kept, under an l1 penalty (proximal: weights become 0 and leave)",
-        needs_forget: false,
-        needs_retain: true,
-    },
+#[rustfmt::skip]
+pub const METHODS: [MethodInfo; 11] = [
+    MethodInfo::new("retrain", RETAIN, "the original's epochs over retain; twice that with sam")
+        .does("train again from scratch on what is kept, under the model's mask: the yardstick, and exact if the mask never saw the rest"),
+    MethodInfo::new("fine-tune", RETAIN, "10 over retain").does("go on training on what is kept"),
+    MethodInfo::new("l1-sparse", RETAIN, "10 over retain")
+        .does("go on training on what is kept, under an l1 penalty (proximal: weights become 0 and leave)"),
+    MethodInfo::new("l1-short", RETAIN, "50 over retain")
+        .does("l1-sparse with the penalty in the first 4 epochs alone, then a long recovery on a cosine"),
+    MethodInfo::new("l1-prune-rewind", RETAIN, "10 over retain")
+        .does("an l1 penalty chooses which weights leave; the others go back to where they were and learn on"),
+    MethodInfo::new("prune-while", RETAIN, "10 over retain")
+        .does("go on training on what is kept, and remove weights before every second epoch"),
+    MethodInfo::new("gradient-ascent", FORGET, "5 over forget")
+        .does("go up the loss of what is forgotten, with an l1 penalty if alpha is above 0"),
+    MethodInfo::new("neg-grad-plus", BOTH, "10 over retain, and as many batches of forget")
+        .does("in each step go down the loss of what is kept and up that of what is forgotten"),
+    MethodInfo::new("random-labels", BOTH, "10 over forget, 10 over retain")
+        .does("learn what is forgotten under random labels, and what is kept under its own"),
+    MethodInfo::new("salun", BOTH, "1 + 10 over forget, 10 over retain")
+        .does("random labels, for the half of the weights alone that what is forgotten pulls at most"),
+    MethodInfo::new("scrub", BOTH, "2 over forget, 3 over retain, and those forward by the teacher")
+        .does("move away from the model's answers on what is forgotten, and stay with them on what is kept"),
 ];
 
 /// Pulling a model to itself would keep what it is to forget.
@@ -102,7 +190,7 @@ pub struct Outcome {
     pub complete: bool,
     /// Seconds from the call to the network: run-time efficiency, RTE.
     pub seconds: f64,
-    /// Weights that became exactly 0 and exist no more.
+    /// Weights that exist no more: they became exactly 0, or were pruned.
     pub dropped: usize,
 }
 
@@ -115,7 +203,7 @@ pub struct Given<'a> {
     /// ([`MethodInfo::needs_forget`]); on a device they are shredded before anything is repaired.
     pub forget: Option<&'a Dataset>,
     /// What [`L1Form::TowardsBase`] pulls to: a model that never knew the samples, with the same
-    /// masks.
+    /// masks. Or what [`super::Start::Rewound`] starts from: the model after an early epoch.
     pub base: Option<&'a Network>,
 }
 
@@ -145,32 +233,53 @@ pub fn forget(
 ) -> Result<Outcome, TrainError> {
     let started = Stopwatch::start();
     let mut recipe = method.recipe(seed);
-    let start = match method {
-        Method::Retrain(method) => {
-            let Start::Seed(init) = method.start;
-            let mut fresh = Network::new(network.description.clone(), init);
-            fresh.set_masks(network.masks());
-            fresh
-        }
-        Method::FineTune(_) | Method::L1Sparse(_) => network.clone(),
-    };
     if recipe.epochs == 0 {
         let found = recipe.epochs.to_string();
         return Err(TrainError::Recipe { field: "epochs", found, expected: "1 or more" });
     }
     recipe.augment = augment;
+    let mut state = match method {
+        Method::Retrain(method) => method.start(network, given.base)?,
+        _ => State::new(network.clone()),
+    };
+    let before = state.network.values.len();
+    let course = Course { recipe: &recipe, original: network, given, compute: compute.into() };
+    let epochs = learn(method, &mut state, course, watch)?;
+    let complete = state.epoch == recipe.epochs;
+    let mut network = state.network;
+    if recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal {
+        network.drop_zeros();
+    }
+    let dropped = before - network.values.len();
+    Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+}
+
+/// The run that a method is, from `state` on.
+fn learn(
+    method: &Method,
+    state: &mut State,
+    course: Course<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Vec<EpochReport>, TrainError> {
+    let Course { recipe, given, compute, .. } = course;
     let base = match (recipe.l1.form, given.base) {
         (L1Form::TowardsBase, None) => return Err(no_base()),
         (L1Form::TowardsBase, Some(base)) => Some(&base.values[..]),
         _ => None,
     };
-    let mut state = State::new(start);
-    let epochs = run(&mut state, given.retain, &recipe, base, compute, watch)?;
-    let complete = state.epoch == recipe.epochs;
-    let mut network = state.network;
-    let proximal = recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal;
-    let dropped = if proximal { network.drop_zeros() } else { 0 };
-    Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+    match method {
+        Method::FineTune(_) | Method::L1Sparse(_) | Method::L1Short(_) => {
+            run(state, given.retain, recipe, base, compute, watch)
+        }
+        Method::Retrain(method) => method.run(state, course, watch),
+        Method::L1PruneRewind(method) => method.run(state, course, watch),
+        Method::PruneWhile(method) => method.run(state, course, watch),
+        Method::GradientAscent(_) => GradientAscent::run(state, course, watch),
+        Method::NegGradPlus(method) => method.run(state, course, watch),
+        Method::RandomLabels(method) => method.run(state, course, watch),
+        Method::Salun(method) => method.run(state, course, watch),
+        Method::Scrub(method) => method.run(state, course, watch),
+    }
 }
 
 #[cfg(test)]
@@ -181,7 +290,7 @@ mod tests {
     fn every_method_is_found_by_its_name_and_has_defaults() {
         for info in &METHODS {
             let method = Method::named(info.name).unwrap_or_else(|| panic!("{}", info.name));
-            assert_eq!(method.name(), info.name);
+            assert_eq!([method.name(), method.info().name], [info.name; 2]);
         }
         assert_eq!(Method::named("amnesia"), None);
     }
