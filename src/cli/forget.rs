@@ -18,11 +18,10 @@ use crate::base::units::Seconds;
 use crate::data::{Augment, Splits};
 use crate::evaluate::{Attack, Sets};
 use crate::format::{AnchorSet, Facts};
-use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::train::Recipe;
 use crate::train::memory::network_bytes;
-use crate::unlearn::{FineTune, Given, METHODS, Method, Outcome, Retrain, Start, forget};
+use crate::unlearn::{FineTune, Given, Method, Outcome, Retrain, Start, forget};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FormArg {
@@ -77,7 +76,8 @@ pub(super) struct Args {
     /// Its strength over the epochs
     #[arg(long, value_enum)]
     strength: Option<StrengthArg>,
-    /// Model whose weights `towards-base` returns to: it never knew the samples, and has MODEL's masks
+    /// Model whose weights `towards-base` returns to: it never knew the samples, and has MODEL's masks.
+    /// With --method retrain: MODEL after an early epoch, to start from instead of fresh weights
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
     /// Penalise only weights that pruning may remove, not biases and batch norms
@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 struct Asked {
     model: Artifact,
     retrained: Option<Artifact>,
-    base: Option<Network>,
+    base: Option<Artifact>,
     data: Splits,
     sets: Sets,
     method: Method,
@@ -153,13 +153,13 @@ impl Asked {
         // What the model had forgotten before must not be taught again.
         Past::of(&model.facts).narrow(&mut sets, &data)?;
         let original = learn::recipe_of(&model.facts, &args.model).ok();
-        let method = args.method(&model, original.as_ref())?;
+        let base = args.base(&model)?;
+        let method = args.method(&model, original.as_ref(), base.as_ref())?;
         let augment =
             args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
         if !args.memory.dry_run {
             setting::check_output(&args.out)?;
         }
-        let base = args.base_network(&model)?;
         let settled = args.settled(&model, &data, &sets, &method)?;
         let past = Past::of(&model.facts).and(Some(&args.scenario), args.seed);
         let (anchor, lost) = anchor::kept(&model, &data, &past)?;
@@ -173,10 +173,10 @@ impl Asked {
     fn forget(&self, args: &Args) -> Result<Outcome, Fault> {
         let retain = self.data.train.subset(&self.sets.retain);
         let mut bar = Bar::new("forget", None);
-        let (network, base) = (&self.model.network, self.base.as_ref());
+        let (network, base) = (&self.model.network, self.base.as_ref().map(|base| &base.network));
         let (augment, compute) = (self.augment, self.settled.compute);
-        let reads = METHODS.iter().any(|info| info.name == args.method && info.needs_forget);
-        let gone = reads.then(|| self.data.train.subset(&self.sets.forget));
+        let gone =
+            self.method.info().needs_forget.then(|| self.data.train.subset(&self.sets.forget));
         let given = Given { retain: &retain, forget: gone.as_ref(), base };
         let outcome = forget(&self.method, network, given, augment, args.seed, compute, &mut bar);
         bar.finish();
@@ -224,7 +224,7 @@ impl Asked {
         let [forgotten, kept, tested] = [forget, retain, test].map(Vec::len);
         let gone = match outcome.dropped {
             0 => String::new(),
-            gone => format!("; {gone} weights became 0 and left"),
+            gone => format!("; {gone} weights left"),
         };
         let text = format!(
             "{} forgot {} (seed {}) of {} in {}{gone}\n\
@@ -281,17 +281,18 @@ impl Args {
         let samples = sets.forget.len() + sets.retain.len() + sets.test.len();
         let shadow = sets.retain.len().min(sets.test.len());
         let classes = network.description.classes;
-        // The retained samples are a set of their own beside the whole, and so may the others be.
-        let reads = METHODS.iter().any(|info| info.name == method.name() && info.needs_forget);
-        let apart = sets.retain.len() + if reads { sets.forget.len() } else { 0 };
-        let kept = memory::set_bytes(&data.train) * apart as u64
+        // What the method reads are sets of their own beside the whole.
+        let gone = if method.info().needs_forget { sets.forget.len() } else { 0 };
+        let kept = memory::set_bytes(&data.train) * (sets.retain.len() + gone) as u64
             / (data.train.len() as u64).max(1);
+        let recipe = method.recipe(self.seed);
+        let batch = recipe.batch.min(sets.retain.len().max(gone));
         let around = Around {
             data: memory::data_bytes(data) + kept,
             models: (1 + beside) * network_bytes(network)
+                + method.beside_bytes(network, batch, sets.retain.len())
                 + anchor::bytes(model.anchor.as_ref())
-                + anchor::in_file(model.anchor.as_ref())
-                + method.kept_bytes(network, sets.retain.len()),
+                + anchor::in_file(model.anchor.as_ref()),
             checkpoint: false,
             network,
             answers: if self.no_measure {
@@ -301,26 +302,28 @@ impl Args {
             },
             before: None,
         };
-        let recipe = method.recipe(self.seed);
-        self.memory.settle(&around, recipe.batch.min(sets.retain.len()), &recipe, None)
+        self.memory.settle(&around, batch, &recipe, None)
     }
 
-    /// The network to return to, if one was given.
-    fn base_network(&self, model: &Artifact) -> Result<Option<Network>, Fault> {
+    /// The model to return to, or to start from, if one was given.
+    fn base(&self, model: &Artifact) -> Result<Option<Artifact>, Fault> {
+        let returns = self.form == Some(FormArg::TowardsBase);
         let Some(path) = &self.base else {
-            return match self.form {
-                Some(FormArg::TowardsBase) => Err(Fault::Usage(
+            return match returns {
+                true => Err(Fault::Usage(
                     "--form towards-base needs --base FILE, a model that never knew the samples"
                         .into(),
                 )),
-                _ => Ok(None),
+                false => Ok(None),
             };
         };
-        if self.form != Some(FormArg::TowardsBase) {
-            return Err(Fault::Usage("--base belongs to --form towards-base".into()));
+        if !returns && self.method != "retrain" {
+            return Err(Fault::Usage(
+                "--base belongs to --form towards-base, or to --method retrain".into(),
+            ));
         }
-        let base = setting::open_model(path)?.network;
-        if base.masks() != model.network.masks() {
+        let base = setting::open_model(path)?;
+        if returns && base.network.masks() != model.network.masks() {
             return Err(Fault::Usage(format!(
                 "{} has other masks than {}: weights can only return to a model that has them",
                 path.display(),
@@ -332,7 +335,12 @@ impl Args {
 
     /// The method with its numbers: the words here over the method's defaults. A retraining takes
     /// the original's recipe and start.
-    fn method(&self, model: &Artifact, original: Option<&Recipe>) -> Result<Method, Fault> {
+    fn method(
+        &self,
+        model: &Artifact,
+        original: Option<&Recipe>,
+        base: Option<&Artifact>,
+    ) -> Result<Method, Fault> {
         if let Some(free) = self.free_epochs {
             let epochs = self.recipe.epochs.unwrap_or(FineTune::default().epochs);
             if free >= epochs {
@@ -361,18 +369,31 @@ impl Args {
                     self.model.display()
                 )));
             }
-            *retrain = self.like(model, original);
+            *retrain = Self::like(model, original, base);
         }
         way::set(&method, &self.sets())
     }
 
-    /// A retraining as the original was trained.
-    fn like(&self, model: &Artifact, original: &Recipe) -> Retrain {
+    /// A retraining as the original was trained, from `early` on if there is one.
+    fn like(model: &Artifact, original: &Recipe, early: Option<&Artifact>) -> Retrain {
         let Recipe { epochs, rate, schedule, batch, momentum, decay, seed: order, .. } =
             original.clone();
         let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
-        let start = Start::Seed(seed.and_then(|seed| seed.parse().ok()).unwrap_or(order));
-        Retrain { epochs, rate, schedule, batch, momentum, decay, start, order }
+        let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(order);
+        let epoch = |early: &Artifact| early.facts.get("epoch").and_then(|e| e.parse().ok());
+        let start =
+            early.map_or(Start::Seed(seed), |early| Start::Rewound(epoch(early).unwrap_or(0)));
+        Retrain {
+            epochs,
+            rate,
+            schedule,
+            batch,
+            momentum,
+            decay,
+            start,
+            order,
+            ..Retrain::default()
+        }
     }
 
     /// Every field of the method that an option sets, `--set` last.

@@ -16,13 +16,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(_: &Args, out: &Out) -> Result<(), Fault> {
-    let mut table = Table::new(["method", "forget data", "retain data", "what it does"]);
+    let mut table = Table::new(["method", "forget data", "retain data", "passes", "what it does"]);
     let word = |needs: bool| if needs { "needed" } else { "not read" }.to_string();
     for method in &METHODS {
         table.row(vec![
             method.name.into(),
             word(method.needs_forget),
             word(method.needs_retain),
+            method.cost.into(),
             method.summary.into(),
         ]);
     }
@@ -30,8 +31,11 @@ pub(super) fn run(_: &Args, out: &Out) -> Result<(), Fault> {
         .iter()
         .map(|m| {
             json!({ "name": m.name, "summary": m.summary, "needs_forget_data": m.needs_forget,
-                    "needs_retain_data": m.needs_retain })
+                    "needs_retain_data": m.needs_retain, "passes": m.cost })
         })
         .collect();
-    out.result(&table.to_string(), &json!({ "command": "methods", "methods": list }))
+    let text = format!(
+        "{table}\npasses: over each set with the defaults, forward and backward if not said otherwise\n"
+    );
+    out.result(&text, &json!({ "command": "methods", "methods": list }))
 }

@@ -66,6 +66,9 @@ pub enum TrainError {
         /// Weights of the base.
         found: usize,
     },
+    /// Masks could not be chosen, or weights do not fit under them: what pruning said.
+    #[error(transparent)]
+    Prune(Box<dyn std::error::Error + Send + Sync>),
     /// Whoever watched could not go on: a checkpoint could not be written.
     #[error(transparent)]
     Watch(Box<dyn std::error::Error + Send + Sync>),

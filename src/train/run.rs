@@ -1,12 +1,13 @@
 //! The loop itself.
 
+use super::epoch::{Pass, epochs};
 use super::error::TrainError;
+use super::objective::Objective;
 use super::recipe::Recipe;
 use super::stepper::{Compute, Phases, Stepper};
-use crate::base::clock::Stopwatch;
-use crate::data::{Dataset, Order};
+use crate::data::Dataset;
 use crate::model::{Network, Parameter};
-use crate::sparse::Loss;
+use crate::sparse::Mask;
 
 /// A network on its way: what a checkpoint holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,19 @@ impl State {
     /// The state before the first epoch.
     pub fn new(network: Network) -> Self {
         Self { momentum: vec![0.0; network.values.len()], network, epoch: 0 }
+    }
+
+    /// Gives the network new masks, one a parameter, as [`Network::set_masks`] does. Momentum goes with
+    /// the weights: what leaves takes its own along, what comes has none.
+    ///
+    /// # Panics
+    /// If a mask is not of its parameter's size.
+    pub fn set_masks(&mut self, masks: Vec<Mask>) {
+        let of = |p: &Parameter| p.mask.spread(&self.momentum[p.range.clone()]);
+        let dense: Vec<Vec<f32>> = self.network.parameters.iter().map(of).collect();
+        self.network.set_masks(masks);
+        let packed = self.network.parameters.iter().zip(&dense);
+        self.momentum = packed.flat_map(|(p, dense)| p.mask.pack(dense)).collect();
     }
 }
 
@@ -55,7 +69,8 @@ pub struct Progress {
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Mean cross-entropy over the epoch's batches, in nats, without the l1 term.
+    /// Mean cross-entropy over the epoch's batches, in nats, without the l1 term and whatever the
+    /// objective; of the labels as they were learnt.
     pub loss: f64,
     /// Share of samples named rightly as they were trained on, in percent.
     pub accuracy: f64,
@@ -109,33 +124,32 @@ pub fn run(
     compute: impl Into<Compute>,
     watch: &mut dyn Watch,
 ) -> Result<Vec<EpochReport>, TrainError> {
-    recipe.check()?;
-    recipe.trained.fits(&state.network.description)?;
-    fits(&state.network, data)?;
+    check(&state.network, recipe, &[data])?;
     // Equal lengths are what a slice can show; equal masks are the caller's promise.
     if let Some(base) = base.filter(|base| base.len() != state.network.values.len()) {
         let expected = state.network.values.len();
         return Err(TrainError::BaseDiffers { expected, found: base.len() });
     }
     let batch = recipe.batch.min(data.len());
-    let stepper = Stepper::new(&state.network, batch, recipe, base, compute.into());
-    let mut run = Run { data, recipe, stepper };
-    let mut reports = Vec::new();
-    while state.epoch < recipe.epochs {
-        let before = state.clone();
-        let Some(report) = run.epoch(state, watch)? else {
-            // Stopped within an epoch: what was begun is undone, so that the state is whole.
-            *state = before;
-            break;
-        };
-        // Whoever watches may need as much memory again to write the state down.
-        drop(before);
-        reports.push(report);
-        if watch.epoch(state, &report)? == Control::Stop {
-            break;
-        }
-    }
-    Ok(reports)
+    let mut stepper = Stepper::new(&state.network, batch, recipe, base, compute.into());
+    let sets = [data];
+    epochs(state, recipe, watch, |state, epoch| {
+        epoch.of = data.len();
+        let pass = Pass { sets: &sets, seed: recipe.seed, batch: recipe.batch };
+        epoch.pass(pass, &mut stepper, state, |stepper, network, batch| {
+            stepper.add_batch(network, batch, &batch.labels(), Objective::PLAIN)
+        })
+    })
+}
+
+/// Refuses a recipe that makes no sense, or does not fit `network`, and sets that do not.
+///
+/// # Errors
+/// If a set is empty or does not fit, or a number of the recipe makes no sense.
+pub fn check(network: &Network, recipe: &Recipe, sets: &[&Dataset]) -> Result<(), TrainError> {
+    recipe.check()?;
+    recipe.trained.fits(&network.description)?;
+    sets.iter().try_for_each(|set| fits(network, set))
 }
 
 /// Whether `data` is sound, and its samples are what `network` takes.
@@ -160,79 +174,4 @@ pub fn fits(network: &Network, data: &Dataset) -> Result<(), TrainError> {
         return Err(TrainError::Classes { model, expected: description.classes, found });
     }
     Ok(data.check()?)
-}
-
-/// The first tensor with a weight, statistic or momentum that is no finite number. A soft threshold turns
-/// a weight that is none into its centre: its momentum still tells.
-fn first_not_finite(state: &State) -> Option<&str> {
-    let wild = |p: &&Parameter| state.momentum[p.range.clone()].iter().any(|v| !v.is_finite());
-    let momentum = || state.network.parameters.iter().find(wild).map(|p| p.name.as_str());
-    state.network.first_not_finite().or_else(momentum)
-}
-
-struct Run<'a> {
-    data: &'a Dataset,
-    recipe: &'a Recipe,
-    stepper: Stepper<'a>,
-}
-
-impl Run<'_> {
-    /// One epoch, or `None` if it was stopped within.
-    fn epoch(
-        &mut self,
-        state: &mut State,
-        watch: &mut dyn Watch,
-    ) -> Result<Option<EpochReport>, TrainError> {
-        let started = Stopwatch::start();
-        let (recipe, epoch) = (self.recipe, state.epoch);
-        let rate = recipe.rate * recipe.schedule.share(epoch, recipe.epochs);
-        let gamma = recipe.l1.gamma(epoch, recipe.epochs);
-        let order = Order::new(self.data.len(), recipe.seed, epoch);
-        let mut loss = Loss::default();
-        let (mut samples, mut at_centre) = (0, 0);
-        for batch in order.batches(recipe.batch) {
-            let this = self.batch(state, batch, epoch);
-            self.data.trouble()?;
-            loss.sum += this.sum;
-            loss.correct += this.correct;
-            let State { network, momentum, .. } = &mut *state;
-            at_centre = self.stepper.update(network, momentum, rate, gamma);
-            samples += batch.len();
-            let of = self.data.len();
-            let mean = loss.sum / samples as f64;
-            let progress = Progress { epoch, epochs: recipe.epochs, samples, of, loss: mean };
-            if watch.batch(progress) == Control::Stop {
-                return Ok(None);
-            }
-        }
-        if let Some(tensor) = first_not_finite(state) {
-            return Err(TrainError::Diverged {
-                epoch: epoch + 1,
-                tensor: tensor.to_string(),
-                rate,
-            });
-        }
-        state.epoch += 1;
-        let loss_mean = loss.sum / samples as f64;
-        let accuracy = 100.0 * loss.correct as f64 / samples as f64;
-        let seconds = started.seconds();
-        Ok(Some(EpochReport {
-            epoch: epoch + 1,
-            loss: loss_mean,
-            accuracy,
-            rate,
-            gamma,
-            at_centre,
-            seconds,
-            phase_seconds: self.stepper.take_phases(),
-        }))
-    }
-
-    fn batch(&mut self, state: &mut State, batch: &[usize], epoch: usize) -> Loss {
-        let (data, augment, seed) = (self.data, self.recipe.augment, self.recipe.seed);
-        let labels: Vec<u32> = batch.iter().map(|&index| data.labels[index]).collect();
-        self.stepper.learn(&mut state.network, &labels, |i, out| {
-            data.read_augmented(batch[i], augment.draw(seed, epoch, batch[i]), out);
-        })
-    }
 }

@@ -3,10 +3,13 @@
 //! Owns the engine, the gradient and how the l1 term is shared out over the arena. Knows neither
 //! data sets nor epochs: whoever calls fills in the samples.
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
+use super::batch::Batch;
+use super::error::TrainError;
 use super::l1::L1Form;
 use super::memory::RunBytes;
+use super::objective::Objective;
 use super::recipe::Recipe;
 use crate::base::clock::Stopwatch;
 use crate::model::{Engine, Mode, Network, Plan};
@@ -62,6 +65,34 @@ pub struct Phases {
     pub update: f64,
 }
 
+impl AddAssign for Phases {
+    fn add_assign(&mut self, other: Self) {
+        self.load += other.load;
+        self.forward += other.forward;
+        self.backward += other.backward;
+        self.update += other.update;
+    }
+}
+
+/// Weights that a run leaves as they were, one by one.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// For each weight of the network, whether it learns.
+    pub learns: &'a [bool],
+    /// What the others are.
+    pub values: &'a [f32],
+}
+
+impl Held<'_> {
+    /// Puts the weights that do not learn back, to the byte, and takes their momentum.
+    fn hold(&self, values: &mut [f32], momentum: &mut [f32]) {
+        for (at, _) in self.learns.iter().enumerate().filter(|(_, learns)| !**learns) {
+            values[at] = self.values[at];
+            momentum[at] = 0.0;
+        }
+    }
+}
+
 /// What the steps of a run share, allocated once.
 pub struct Stepper<'a> {
     recipe: &'a Recipe,
@@ -73,6 +104,7 @@ pub struct Stepper<'a> {
     gradient: Vec<f32>,
     /// For each node, whether its parameters learn.
     trained: Vec<bool>,
+    held: Option<Held<'a>>,
     phases: Phases,
 }
 
@@ -93,8 +125,17 @@ impl<'a> Stepper<'a> {
         let engine = Engine::of(compute.plan(network, batch, recipe), compute.isa);
         let gradient = vec![0.0; network.values.len() - engine.plan().untrained()];
         let trained = recipe.trained.nodes(&network.description);
-        let phases = Phases::default();
-        Self { recipe, base, isa: compute.isa, piece, engine, gradient, trained, phases }
+        let (isa, phases) = (compute.isa, Phases::default());
+        Self { recipe, base, isa, piece, engine, gradient, trained, held: None, phases }
+    }
+
+    /// The same, with steps that leave some weights as they are: neither gradient, momentum, decay nor
+    /// l1 term reaches them.
+    ///
+    /// # Panics
+    /// In [`Stepper::update`], if there are not as many as the network has.
+    pub fn holding(self, held: Option<Held<'a>>) -> Self {
+        Self { held, ..self }
     }
 
     /// Bytes that a run over this stepper takes.
@@ -114,8 +155,29 @@ impl<'a> Stepper<'a> {
         labels: &[u32],
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Loss {
-        assert!(!labels.is_empty(), "a batch holds at least one sample");
+        self.clear();
+        self.add(network, labels, Objective::PLAIN, fill)
+    }
+
+    /// Forgets the gradient: the next batch is the first of a step.
+    pub fn clear(&mut self) {
         self.gradient.fill(0.0);
+    }
+
+    /// Adds the gradient of the batch's mean `objective` to what was added since [`Stepper::clear`];
+    /// otherwise as [`Stepper::learn`]. Returns the plain cross-entropy with `labels`.
+    ///
+    /// # Panics
+    /// If there is no label, or a teacher did not answer each sample.
+    pub fn add(
+        &mut self,
+        network: &mut Network,
+        labels: &[u32],
+        objective: Objective<'_>,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Loss {
+        assert!(!labels.is_empty(), "a batch holds at least one sample");
+        let (classes, of) = (network.description.classes, labels.len());
         let mut loss = Loss::default();
         for (piece, part) in labels.chunks(self.piece).enumerate() {
             let first = piece * self.piece;
@@ -124,7 +186,13 @@ impl<'a> Stepper<'a> {
             let loaded = watch.seconds();
             self.engine.forward(network);
             let forth = watch.seconds();
-            let this = self.engine.backward_of(network, part, labels.len(), &mut self.gradient);
+            let this = if objective == Objective::PLAIN {
+                self.engine.backward_of(network, part, of, &mut self.gradient)
+            } else {
+                let own = objective.from(first, classes);
+                let derive = |z: &[f32], dz: &mut [f32]| own.derive(z, part, of, dz);
+                self.engine.backward_by(network, &mut self.gradient, derive)
+            };
             self.phases.load += loaded;
             self.phases.forward += forth - loaded;
             self.phases.backward += watch.seconds() - forth;
@@ -132,6 +200,28 @@ impl<'a> Stepper<'a> {
             loss.correct += this.correct;
         }
         loss
+    }
+
+    /// [`Stepper::add`] of the samples of `batch` under `labels`, its own or others.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if a sample could not be read.
+    pub fn add_batch(
+        &mut self,
+        network: &mut Network,
+        batch: &Batch<'_>,
+        labels: &[u32],
+        objective: Objective<'_>,
+    ) -> Result<Loss, TrainError> {
+        let loss = self.add(network, labels, objective, |i, out| batch.fill(i, out));
+        batch.trouble()?;
+        Ok(loss)
+    }
+
+    /// The gradient so far: one entry a weight, from the first that learns on ([`Plan::untrained`]).
+    /// Entries of parameters that do not learn mean nothing.
+    pub fn gradient(&self) -> &[f32] {
+        &self.gradient
     }
 
     /// One optimiser step along the gradient of the last [`Stepper::learn`], of parameters that
@@ -165,6 +255,9 @@ impl<'a> Stepper<'a> {
             let gradient = &self.gradient[range.start - before..range.end - before];
             let seen = update(self.isa, step, values, &mut momentum[range], gradient);
             at_centre += if reached { seen.at_centre } else { 0 };
+        }
+        if let Some(held) = self.held {
+            held.hold(&mut network.values, momentum);
         }
         self.phases.update += watch.seconds();
         at_centre

@@ -1,15 +1,25 @@
 //! One door to all methods.
 
 use super::closed::{self, Closed};
+use super::course::Course;
 use super::fine_tune::FineTune;
 use super::fisher::Fisher;
+use super::gradient_ascent::GradientAscent;
 use super::influence::Influence;
+use super::info::{METHODS, MethodInfo};
+use super::l1_prune_rewind::L1PruneRewind;
+use super::l1_short::L1Short;
 use super::l1_sparse::L1Sparse;
-use super::retrain::{Retrain, Start};
+use super::neg_grad_plus::NegGradPlus;
+use super::prune_while::PruneWhile;
+use super::random_labels::{RandomLabels, Salun};
+use super::retrain::Retrain;
+use super::scrub::Scrub;
 use super::ssd::Ssd;
 use crate::base::clock::Stopwatch;
 use crate::data::{Augment, Dataset};
-use crate::model::Network;
+use crate::model::{Mode, Network, Plan};
+use crate::train::memory::network_bytes;
 use crate::train::{Compute, EpochReport, L1Form, Recipe, State, TrainError, Watch, run};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +40,22 @@ pub enum Method {
     Influence(Influence),
     /// Damping of the weights that matter to what is forgotten.
     Ssd(Ssd),
+    /// The same for the first epochs alone, then a long recovery.
+    L1Short(L1Short),
+    /// An l1 penalty chooses a mask; the original weights learn under it.
+    L1PruneRewind(L1PruneRewind),
+    /// Weights leave between epochs of fine-tuning.
+    PruneWhile(PruneWhile),
+    /// Up the loss of the samples to forget.
+    GradientAscent(GradientAscent),
+    /// Down the loss of what is kept, up that of what is not.
+    NegGradPlus(NegGradPlus),
+    /// Random labels for the samples to forget.
+    RandomLabels(RandomLabels),
+    /// The same for the weights alone that those samples pull at most.
+    Salun(Salun),
+    /// A student that leaves its teacher on the samples to forget.
+    Scrub(Scrub),
 }
 
 impl Method {
@@ -49,6 +75,14 @@ impl Method {
             Self::Fisher(_) => "fisher",
             Self::Influence(_) => "influence",
             Self::Ssd(_) => "ssd",
+            Self::L1Short(_) => "l1-short",
+            Self::L1PruneRewind(_) => "l1-prune-rewind",
+            Self::PruneWhile(_) => "prune-while",
+            Self::GradientAscent(_) => "gradient-ascent",
+            Self::NegGradPlus(_) => "neg-grad-plus",
+            Self::RandomLabels(_) => "random-labels",
+            Self::Salun(_) => "salun",
+            Self::Scrub(_) => "scrub",
         }
     }
 
@@ -62,6 +96,14 @@ impl Method {
             Self::Fisher(method) => method.recipe(seed),
             Self::Influence(method) => method.recipe(seed),
             Self::Ssd(method) => method.recipe(seed),
+            Self::L1Short(method) => method.recipe(seed),
+            Self::L1PruneRewind(method) => method.recipe(seed),
+            Self::PruneWhile(method) => method.tuning.recipe(seed),
+            Self::GradientAscent(method) => method.recipe(seed),
+            Self::NegGradPlus(method) => method.tuning.recipe(seed),
+            Self::RandomLabels(method) => method.tuning.recipe(seed),
+            Self::Salun(method) => method.tuning.recipe(seed),
+            Self::Scrub(method) => method.tuning.recipe(seed),
         }
     }
 
@@ -75,70 +117,37 @@ impl Method {
         }
     }
 
-    /// Bytes that the method keeps besides what a run of its recipe takes, with `retain` samples kept.
-    pub fn kept_bytes(&self, network: &Network, retain: usize) -> u64 {
-        let vector = 8 * network.values.len() as u64;
+    /// What it is, costs and needs.
+    pub fn info(&self) -> &'static MethodInfo {
+        let name = self.name();
+        // Every name is in the list: a test goes through them.
+        METHODS.iter().find(|info| info.name == name).unwrap_or(&METHODS[0])
+    }
+
+    /// Bytes that it keeps while it learns from `retain` samples in batches of `batch`, besides model,
+    /// samples and what the run itself takes.
+    pub fn beside_bytes(&self, network: &Network, batch: usize, retain: usize) -> u64 {
+        let weights = network.values.len() as u64;
         match self {
-            Self::Fisher(_) => vector,
-            Self::Ssd(_) => 2 * vector,
+            // The weights and statistics to come back to, and the way to the place nearby.
+            Self::Retrain(method) if method.sam > 0.0 => network_bytes(network) + 4 * weights,
+            // An index and a score for each weight, sorted, or the dense momentum that is packed anew.
+            Self::PruneWhile(_) | Self::L1PruneRewind(_) => 20 * weights,
+            // Which weights learn, and before that their ranks.
+            Self::Salun(_) => 13 * weights,
+            // The teacher, and what it computes.
+            Self::Scrub(_) => {
+                let plan = Plan::new(network, batch.max(1), Mode::Evaluate);
+                network_bytes(network) + plan.arena_bytes() + plan.index_bytes()
+            }
+            // Sums in double precision for each weight.
+            Self::Fisher(_) => 8 * weights,
+            Self::Ssd(_) => 16 * weights,
             Self::Influence(method) => method.kept_bytes(network, retain),
             _ => 0,
         }
     }
 }
-
-/// What a method is, costs and needs.
-#[derive(Clone, Copy, Debug)]
-pub struct MethodInfo {
-    /// Its name in commands.
-    pub name: &'static str,
-    /// What it does.
-    pub summary: &'static str,
-    /// Whether it reads the samples to forget.
-    pub needs_forget: bool,
-    /// Whether it reads the samples to keep.
-    pub needs_retain: bool,
-}
-
-/// Every method.
-pub const METHODS: [MethodInfo; 6] = [
-    MethodInfo {
-        name: "retrain",
-        summary: "train again from scratch on what is kept, under the model's mask: the yardstick, and exact if the mask never saw the rest",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "fine-tune",
-        summary: "go on training on what is kept",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "l1-sparse",
-        summary: "go on training on what is kept, under an l1 penalty (proximal: weights become 0 and leave)",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "fisher",
-        summary: "noise on each weight, the more the less what is kept depends on it; one pass over what is kept, some passes back each",
-        needs_forget: false,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "influence",
-        summary: "a Newton step away from what is forgotten; one pass over all, and the gradients of 1000 samples one by one",
-        needs_forget: true,
-        needs_retain: true,
-    },
-    MethodInfo {
-        name: "ssd",
-        summary: "damps weights that matter much more to what is forgotten; one pass over all, some passes back each",
-        needs_forget: true,
-        needs_retain: true,
-    },
-];
 
 /// Pulling a model to itself would keep what it is to forget.
 fn no_base() -> TrainError {
@@ -157,7 +166,7 @@ pub struct Outcome {
     pub complete: bool,
     /// Seconds from the call to the network: run-time efficiency, RTE.
     pub seconds: f64,
-    /// Weights that became exactly 0 and exist no more.
+    /// Weights that exist no more: they became exactly 0, or were pruned.
     pub dropped: usize,
 }
 
@@ -170,7 +179,7 @@ pub struct Given<'a> {
     /// ([`MethodInfo::needs_forget`]); on a device they are shredded before anything is repaired.
     pub forget: Option<&'a Dataset>,
     /// What [`L1Form::TowardsBase`] pulls to: a model that never knew the samples, with the same
-    /// masks.
+    /// masks. Or what [`super::Start::Rewound`] starts from: the model after an early epoch.
     pub base: Option<&'a Network>,
 }
 
@@ -203,32 +212,56 @@ pub fn forget(
     if let Some(form) = method.closed() {
         return closed::forget(form, network, given, seed, (&recipe, compute.into()), watch);
     }
-    let start = match method {
-        Method::Retrain(method) => {
-            let Start::Seed(init) = method.start;
-            let mut fresh = Network::new(network.description.clone(), init);
-            fresh.set_masks(network.masks());
-            fresh
-        }
-        _ => network.clone(),
-    };
     if recipe.epochs == 0 {
         let found = recipe.epochs.to_string();
         return Err(TrainError::Recipe { field: "epochs", found, expected: "1 or more" });
     }
     recipe.augment = augment;
+    let mut state = match method {
+        Method::Retrain(method) => method.start(network, given.base)?,
+        _ => State::new(network.clone()),
+    };
+    let before = state.network.values.len();
+    let course = Course { recipe: &recipe, original: network, given, compute: compute.into() };
+    let epochs = learn(method, &mut state, course, watch)?;
+    let complete = state.epoch == recipe.epochs;
+    let mut network = state.network;
+    if recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal {
+        network.drop_zeros();
+    }
+    let dropped = before - network.values.len();
+    Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+}
+
+/// The run that a method is, from `state` on.
+fn learn(
+    method: &Method,
+    state: &mut State,
+    course: Course<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Vec<EpochReport>, TrainError> {
+    let Course { recipe, given, compute, .. } = course;
     let base = match (recipe.l1.form, given.base) {
         (L1Form::TowardsBase, None) => return Err(no_base()),
         (L1Form::TowardsBase, Some(base)) => Some(&base.values[..]),
         _ => None,
     };
-    let mut state = State::new(start);
-    let epochs = run(&mut state, given.retain, &recipe, base, compute, watch)?;
-    let complete = state.epoch == recipe.epochs;
-    let mut network = state.network;
-    let proximal = recipe.l1.alpha > 0.0 && recipe.l1.form == L1Form::Proximal;
-    let dropped = if proximal { network.drop_zeros() } else { 0 };
-    Ok(Outcome { network, epochs, complete, seconds: started.seconds(), dropped })
+    match method {
+        Method::FineTune(_) | Method::L1Sparse(_) | Method::L1Short(_) => {
+            run(state, given.retain, recipe, base, compute, watch)
+        }
+        Method::Retrain(method) => method.run(state, course, watch),
+        Method::L1PruneRewind(method) => method.run(state, course, watch),
+        Method::PruneWhile(method) => method.run(state, course, watch),
+        Method::GradientAscent(_) => GradientAscent::run(state, course, watch),
+        Method::NegGradPlus(method) => method.run(state, course, watch),
+        Method::RandomLabels(method) => method.run(state, course, watch),
+        Method::Salun(method) => method.run(state, course, watch),
+        Method::Scrub(method) => method.run(state, course, watch),
+        Method::Fisher(_) | Method::Influence(_) | Method::Ssd(_) => {
+            unreachable!("closed forms have no epochs")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -239,7 +272,7 @@ mod tests {
     fn every_method_is_found_by_its_name_and_has_defaults() {
         for info in &METHODS {
             let method = Method::named(info.name).unwrap_or_else(|| panic!("{}", info.name));
-            assert_eq!(method.name(), info.name);
+            assert_eq!([method.name(), method.info().name], [info.name; 2]);
         }
         assert_eq!(Method::named("amnesia"), None);
     }

@@ -13,7 +13,7 @@ pub const ROOMS: [(&str, u8, &[&str]); 13] = [
     ("exchange", 2, &["base", "format", "sparse", "model"]),
     ("train", 2, &["base", "sparse", "data", "model"]),
     ("prune", 2, &["base", "sparse", "model"]),
-    ("unlearn", 2, &["base", "sparse", "data", "model", "train"]),
+    ("unlearn", 2, &["base", "sparse", "data", "model", "train", "prune"]),
     ("evaluate", 2, &["base", "sparse", "data", "model", "train"]),
     ("erase", 3, &BELOW_ERASE),
     ("cli", 4, &ALL),

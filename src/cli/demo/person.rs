@@ -73,6 +73,7 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
         decay,
         start,
         order: cast.seed,
+        ..Retrain::default()
     });
     let fine_tune = Method::FineTune(tuning());
     let l1_sparse = Method::L1Sparse(l1_sparse());
