@@ -85,3 +85,12 @@ fn each_model_is_of_one_job() {
         }
     }
 }
+
+#[test]
+fn the_ready_files_are_what_is_expected() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/experiments");
+    for name in ["shadow-made.toml", "shadow-fashion-mnist.toml"] {
+        let settings = super::settings::read(&folder.join(name)).unwrap();
+        assert!(settings.methods.contains_key("l1-sparse"), "{name}");
+    }
+}

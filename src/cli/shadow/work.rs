@@ -15,7 +15,7 @@ use crate::data::{Dataset, Splits};
 use crate::evaluate::Scores;
 use crate::model::{Description, Network};
 use crate::train::{Compute, State, run, score};
-use crate::unlearn::{Method, Outcome, forget};
+use crate::unlearn::{Given, Method, Outcome, forget};
 
 /// Memory that the values of each part may take.
 const DATA_MEMORY: Bytes = Bytes(1 << 30);
@@ -140,13 +140,14 @@ impl Work {
         &self,
         method: &Method,
         network: &Network,
-        [_gone, kept]: &[Dataset; 2],
+        [gone, kept]: &[Dataset; 2],
         seed: u64,
         model: usize,
     ) -> Result<Outcome, Fault> {
         let mut bar = Bar::new(&format!("shadow {model} forgets"), None);
         let augment = self.settings.train.augment;
-        let outcome = forget(method, network, None, kept, augment, seed, self.compute, &mut bar);
+        let given = Given { retain: kept, forget: Some(gone), base: None };
+        let outcome = forget(method, network, given, augment, seed, self.compute, &mut bar);
         bar.finish();
         let outcome = outcome?;
         whole(outcome.complete, model)?;

@@ -59,6 +59,14 @@ impl Trials {
         self.logits.samples
     }
 
+    /// Logits of model `model`, one a sample.
+    ///
+    /// # Panics
+    /// If there is no such model.
+    pub fn logits_of(&self, model: usize) -> &[f64] {
+        self.logits.values_of(model)
+    }
+
     /// Memberships, `[models x samples]`.
     pub fn members(&self) -> &[bool] {
         &self.logits.members
