@@ -274,8 +274,8 @@ fn all_attacks_of_one_network_see_what_is_there_and_nothing_else() {
     assert_eq!((told.efficacy.len(), told.privacy.len(), told.thresholds.len()), (5, 5, 4));
     assert!(told.efficacy[1].efficacy > 0.95 && told.thresholds[1].efficacy == 1.0, "{told:?}");
     for accuracy in [told.privacy[1].balanced_accuracy, told.thresholds[1].balanced_accuracy] {
-        // Three quarters of the test samples lie below every retained one.
-        assert!((0.82..0.94).contains(&accuracy), "{told:?}");
+        // Three quarters of the test samples lie below every retained one: at best 0.875.
+        assert!((0.78..0.94).contains(&accuracy), "{told:?}");
     }
     assert_eq!(told, Attacks::run(Attack::paper(1), &sure, &test, &forgotten).unwrap());
     let coin = Attacks::run(Attack::paper(1), &like, &test, &forgotten).unwrap();

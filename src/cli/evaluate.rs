@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
     let data = args.data.open_for(&model)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
+    let original = args.relearn.as_ref().map(|path| setting::open_model(path)).transpose()?;
     past::same_data(&model, &args.model, &data, args.other_data)?;
     let past = Past::of(&model.facts);
     let seed = args.seed.or(past.seed_of(&args.scenario)).unwrap_or(1);
@@ -75,11 +76,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Some(retrained) = &retrained {
         more.distance(&retrained.network, &model.network);
     }
-    if let Some(original) = &args.relearn {
-        let original = setting::open_model(original)?.network;
+    if let Some(original) = &original {
         let networks = [Some(("model", &model)), retrained.as_ref().map(|r| ("retrained", r))];
         let networks = networks.into_iter().flatten().map(|(name, a)| (name, &a.network));
-        more.relearn(networks, &original, &data.train.subset(&sets.forget), seed)?;
+        more.relearn(networks, &original.network, &data.train.subset(&sets.forget), seed)?;
     }
     let (table, figures) = present(&rows, retrained.is_some());
     let yardstick = args.retrained.as_deref().zip(retrained.as_ref());

@@ -159,11 +159,14 @@ impl Row {
     /// The figures where sample `i` counts `weights[i]` times; `None` if that leaves no member or no
     /// other.
     fn figures(&self, weights: &[u32]) -> Option<Four> {
-        let sum = |which: &dyn Fn(&Place) -> bool| {
-            let counted = self.0.iter().filter(|place| which(place));
-            counted.map(|place| u64::from(weights[place.sample])).sum::<u64>()
-        };
-        let (members, others) = (sum(&|p| p.member), sum(&|p| !p.member));
+        // By membership, and by whether the attack says member.
+        let mut counts = [[0u64; 2]; 2];
+        for place in &self.0 {
+            let weight = u64::from(weights[place.sample]);
+            counts[usize::from(place.member)][usize::from(place.called)] += weight;
+        }
+        let [[passed, caught], [missed, hit]] = counts;
+        let (members, others) = (missed + hit, passed + caught);
         if members == 0 || others == 0 {
             return None;
         }
@@ -186,10 +189,9 @@ impl Row {
                 }
             }
         }
-        let hits = sum(&|p| p.member && p.called) as f64 / members as f64;
-        let passes = sum(&|p| !p.member && !p.called) as f64 / others as f64;
+        let right = hit as f64 / members as f64 + passed as f64 / others as f64;
         let auc = pairs as f64 / (2 * members * others) as f64;
-        Some([auc, 0.5 * (hits + passes), rates[0], rates[1]])
+        Some([auc, 0.5 * right, rates[0], rates[1]])
     }
 }
 
