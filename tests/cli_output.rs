@@ -11,10 +11,10 @@ use std::process::Stdio;
 use common::program::{Said, command, done, folder, json, run};
 use serde_json::Value;
 
-const COMMANDS: [&str; 23] = [
-    "demo", "train", "prune", "forget", "evaluate", "inspect", "diff", "verify", "methods",
-    "import", "export", "bench", "receipt", "init", "ingest", "adapt", "predict", "erase",
-    "cancel", "resume", "status", "gc", "serve",
+const COMMANDS: [&str; 24] = [
+    "demo", "train", "prune", "forget", "evaluate", "shadow", "inspect", "diff", "verify",
+    "methods", "import", "export", "bench", "receipt", "init", "ingest", "adapt", "predict",
+    "erase", "cancel", "resume", "status", "gc", "serve",
 ];
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -71,7 +71,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &evaluate,
         "command data scenario seed forget_samples retain_samples test_samples attack models \
-         warnings",
+         warnings weight_distance_to_retrained",
     );
     for model in [&forget["models"][1], &evaluate["models"][0]] {
         same_keys(

@@ -1,5 +1,7 @@
 //! `unlearn evaluate`: what a network has forgotten.
 
+mod more;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -10,14 +12,14 @@ use super::setting::{self, Common, DataArgs, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
-use crate::evaluate::{Attack, Measured, Metric, Sets, measure};
+use crate::evaluate::{Answers, Attack, Measured, Metric, Sets};
 use crate::model::file::Artifact;
 use crate::train::Compute;
 
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\n--attacks adds: MIA by correctness, confidence, entropy, modified entropy and all probabilities; whether\nkept samples are told from unseen ones (a coin: 50 %); thresholds a class (Song and Mittal). Attacks with\nshadow models: unlearn shadow.\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
 )]
 pub(super) struct Args {
     /// The model file
@@ -34,6 +36,12 @@ pub(super) struct Args {
     /// Attack as the paper's released code does: the first retained samples for members, no draw
     #[arg(long)]
     compat: bool,
+    /// Run every attack that the model's answers are enough for, on samples forgotten and kept
+    #[arg(long)]
+    attacks: bool,
+    /// Measure how soon the samples are learnt again, up to the accuracy of FILE, the model that knew them
+    #[arg(long, value_name = "FILE")]
+    relearn: Option<PathBuf>,
     /// Seed of scenario and attack [default: the one with which MODEL forgot it, else 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -48,23 +56,36 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
     let data = args.data.open_for(&model)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
+    let original = args.relearn.as_ref().map(|path| setting::open_model(path)).transpose()?;
     past::same_data(&model, &args.model, &data, args.other_data)?;
     let past = Past::of(&model.facts);
     let seed = args.seed.or(past.seed_of(&args.scenario)).unwrap_or(1);
     let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, seed)?;
     past.narrow(&mut sets, &data)?;
     let attack = if args.compat { Attack::released() } else { Attack::paper(seed) };
-    let isa = setting::isa();
-    let mut rows =
-        vec![Row::new("model", &args.model, judge(&model, &data, &sets, attack, None, isa)?)];
-    if let (Some(path), Some(artifact)) = (&args.retrained, &retrained) {
-        rows.push(Row::new("retrained", path, judge(artifact, &data, &sets, attack, None, isa)?));
+    let networks = std::iter::once(("model", &args.model, &model))
+        .chain(args.retrained.as_ref().zip(retrained.as_ref()).map(|(p, a)| ("retrained", p, a)));
+    let (mut rows, mut more) = (Vec::new(), more::More::default());
+    for (name, path, artifact) in networks {
+        let answers = ask(artifact, &data, &sets, setting::isa())?;
+        rows.push(Row::new(name, path, Judged::of(artifact, &answers, attack, None)?));
+        if args.attacks {
+            more.attack(name, attack, &answers)?;
+        }
+    }
+    if let Some(retrained) = &retrained {
+        more.distance(&retrained.network, &model.network);
+    }
+    if let Some(original) = &original {
+        let networks = [Some(("model", &model)), retrained.as_ref().map(|r| ("retrained", r))];
+        let networks = networks.into_iter().flatten().map(|(name, a)| (name, &a.network));
+        more.relearn(networks, &original.network, &data.train.subset(&sets.forget), seed)?;
     }
     let (table, figures) = present(&rows, retrained.is_some());
     let yardstick = args.retrained.as_deref().zip(retrained.as_ref());
     let warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
     let text = format!(
-        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{}",
+        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{}{}",
         args.model.display(),
         data.name,
         args.scenario,
@@ -72,13 +93,17 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         sets.forget.len(),
         sets.retain.len(),
         sets.test.len(),
+        more.text,
         notes(&warnings)
     );
-    let value = json!({
+    let mut value = json!({
         "command": "evaluate", "data": data.name, "scenario": args.scenario, "seed": seed,
         "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
         "test_samples": sets.test.len(), "attack": attack, "models": figures, "warnings": warnings,
     });
+    if let Value::Object(value) = &mut value {
+        value.extend(more.values);
+    }
     out.result(&text, &value)
 }
 
@@ -117,6 +142,35 @@ pub(super) struct Judged {
     pub id: String,
 }
 
+impl Judged {
+    /// The figures of what the network of a file answered.
+    fn of(
+        artifact: &Artifact,
+        answers: &Answers,
+        attack: Attack,
+        seconds: Option<f64>,
+    ) -> Result<Self, Fault> {
+        let measured = answers.measure(attack, seconds)?;
+        let (bytes, sparsity) = (artifact.bytes, artifact.network.sparsity());
+        Ok(Self { measured, bytes, sparsity, id: artifact.id.to_string() })
+    }
+}
+
+/// Asks the network of a file about the sets of a scenario.
+fn ask(
+    artifact: &Artifact,
+    data: &Splits,
+    sets: &Sets,
+    compute: impl Into<Compute>,
+) -> Result<Answers, Fault> {
+    if super::watch::stopped() {
+        return Err(Fault::Interrupted(
+            "stopped before everything was measured; files that were written stay".into(),
+        ));
+    }
+    Ok(Answers::of(&artifact.network, data, sets, compute)?)
+}
+
 /// Measures the network of a file.
 pub(super) fn judge(
     artifact: &Artifact,
@@ -126,14 +180,7 @@ pub(super) fn judge(
     seconds: Option<f64>,
     compute: impl Into<Compute>,
 ) -> Result<Judged, Fault> {
-    if super::watch::stopped() {
-        return Err(Fault::Interrupted(
-            "stopped before everything was measured; files that were written stay".into(),
-        ));
-    }
-    let measured = measure(&artifact.network, data, sets, attack, seconds, compute)?;
-    let (bytes, sparsity) = (artifact.bytes, artifact.network.sparsity());
-    Ok(Judged { measured, bytes, sparsity, id: artifact.id.to_string() })
+    Judged::of(artifact, &ask(artifact, data, sets, compute)?, attack, seconds)
 }
 
 /// A line of the table of figures.

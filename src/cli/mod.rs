@@ -25,6 +25,7 @@ mod prune;
 mod receipt;
 pub mod report;
 mod setting;
+mod shadow;
 mod table;
 mod train;
 mod verify;
@@ -66,6 +67,8 @@ enum Command {
     Forget(forget::Args),
     /// Measure what a network has forgotten
     Evaluate(evaluate::Args),
+    /// Attack what a method forgot, sample by sample, with shadow models
+    Shadow(shadow::Args),
     /// Take in a model of PyTorch: safetensors or ONNX
     Import(import::Args),
     /// Give out a model for other programs: safetensors or ONNX
@@ -114,6 +117,7 @@ impl Command {
             Self::Prune(args) => &args.common,
             Self::Forget(args) => &args.common,
             Self::Evaluate(args) => &args.common,
+            Self::Shadow(args) => &args.common,
             Self::Import(args) => &args.common,
             Self::Export(args) => &args.common,
             Self::Inspect(args) => &args.common,
@@ -143,6 +147,7 @@ impl Command {
             Self::Prune(args) => prune::run(args, out),
             Self::Forget(args) => forget::run(args, out),
             Self::Evaluate(args) => evaluate::run(args, out),
+            Self::Shadow(args) => shadow::run(args, out),
             Self::Import(args) => import::run(args, out),
             Self::Export(args) => export::run(args, out),
             Self::Inspect(args) => inspect::run(args, out),

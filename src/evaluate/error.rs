@@ -152,6 +152,82 @@ pub enum EvaluateError {
         /// The value found.
         value: f64,
     },
+    /// A matrix that has not one value for each model and sample.
+    #[error("{what}: {values} values where {models} models and {samples} samples need one each")]
+    Matrix {
+        /// Which matrix.
+        what: &'static str,
+        /// Values handed in.
+        values: usize,
+        /// Rows that it should have.
+        models: usize,
+        /// Columns that it should have.
+        samples: usize,
+    },
+    /// A score of a matrix that no attack can use.
+    #[error("{what}: model {model} has {value} for sample {sample}: expected {expected}")]
+    BadScore {
+        /// Which matrix.
+        what: &'static str,
+        /// Row, from 0.
+        model: usize,
+        /// Column, from 0.
+        sample: usize,
+        /// The value found.
+        value: f64,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// Two models that are a pair must share the samples between them.
+    #[error(
+        "models {first} and {second} are a pair: sample {sample} must be a member of exactly one of them"
+    )]
+    NoPair {
+        /// A model, from 0.
+        first: usize,
+        /// Its partner.
+        second: usize,
+        /// Sample, from 0.
+        sample: usize,
+    },
+    /// Too few models saw, or did not see, a sample: nothing can be said of their answers' spread.
+    #[error(
+        "sample {sample}: {inside} models saw it and {outside} did not: the attack needs {least} of each"
+    )]
+    TooFewShadows {
+        /// Sample, from 0.
+        sample: usize,
+        /// Models that saw it.
+        inside: usize,
+        /// Models that did not.
+        outside: usize,
+        /// How many of each there must be.
+        least: usize,
+    },
+    /// The number of models is none that pairs can be made of.
+    #[error("{models} shadow models: expected an even number, {least} or more")]
+    ModelCount {
+        /// Models handed in.
+        models: usize,
+        /// The fewest that do.
+        least: usize,
+    },
+    /// A set is too small to give one half to learn from and another to judge.
+    #[error(
+        "{retain} retained and {test} test samples cannot be halved: an attack learns from one half and is judged on the other"
+    )]
+    TooFewToHalve {
+        /// Samples in the retain set.
+        retain: usize,
+        /// Samples in the test set.
+        test: usize,
+    },
+    /// A feature of which no threshold can be taken.
+    #[error("`{feature}` has several values a sample: a threshold needs one")]
+    NoThreshold {
+        /// The feature.
+        feature: Feature,
+    },
     /// A figure of a report that is infinite, not a number, or impossible in its unit.
     #[error("{metric} is {value}: expected {expected}")]
     BadFigure {

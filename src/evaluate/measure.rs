@@ -15,6 +15,9 @@ pub enum MeasureError {
     /// Scores or attack were refused.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// Whoever asked stopped it.
+    #[error("the measurement was stopped")]
+    Stopped,
 }
 
 /// The sets of a scenario: indices into the training set, and into the test set.
@@ -53,6 +56,63 @@ pub struct Measured {
     pub test_confidences: Vec<f64>,
 }
 
+/// What a network said of the sets of a scenario.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Of the samples to forget.
+    pub forget: Scores,
+    /// Of the samples to keep.
+    pub retain: Scores,
+    /// Of the test samples that count.
+    pub test: Scores,
+}
+
+impl Answers {
+    /// Asks `network`.
+    ///
+    /// # Errors
+    /// If the data does not fit, or a set is empty.
+    pub fn of(
+        network: &Network,
+        data: &Splits,
+        sets: &Sets,
+        compute: impl Into<Compute>,
+    ) -> Result<Self, MeasureError> {
+        let compute = compute.into();
+        let of = |name, set: &Dataset, indices: &[usize]| -> Result<Scores, MeasureError> {
+            let probabilities = score(network, set, indices, compute)?;
+            let labels = indices.iter().map(|&index| set.labels[index]).collect();
+            Ok(Scores::new(name, probabilities, labels)?)
+        };
+        Ok(Self {
+            forget: of("forget", &data.train, &sets.forget)?,
+            retain: of("retain", &data.train, &sets.retain)?,
+            test: of("test", &data.test, &sets.test)?,
+        })
+    }
+
+    /// The figures: UA on the forget set, RA on the retain set, TA on the test set, MIA-efficacy of
+    /// `attack`. `seconds` is what forgetting took, where it is known.
+    ///
+    /// # Errors
+    /// If the attack finds no shadow set.
+    pub fn measure(&self, attack: Attack, seconds: Option<f64>) -> Result<Measured, EvaluateError> {
+        let Self { forget, retain, test } = self;
+        let membership = attack.run(retain, test, forget)?;
+        let mut report =
+            Report::new().forget(forget).retain(retain).test(test).membership(&membership);
+        if let Some(seconds) = seconds {
+            report = report.seconds(seconds);
+        }
+        Ok(Measured {
+            report: report.check()?,
+            membership,
+            forget_confidences: forget.confidences(),
+            test_confidences: test.confidences(),
+        })
+    }
+}
+
 /// Measures `network`: UA on the forget set, RA on the retain set, TA on the test set, MIA-efficacy
 /// of `attack`. `seconds` is what forgetting took, where it is known.
 ///
@@ -66,25 +126,5 @@ pub fn measure(
     seconds: Option<f64>,
     compute: impl Into<Compute>,
 ) -> Result<Measured, MeasureError> {
-    let compute = compute.into();
-    let of = |name, set: &Dataset, indices: &[usize]| -> Result<Scores, MeasureError> {
-        let probabilities = score(network, set, indices, compute)?;
-        let labels = indices.iter().map(|&index| set.labels[index]).collect();
-        Ok(Scores::new(name, probabilities, labels)?)
-    };
-    let forget = of("forget", &data.train, &sets.forget)?;
-    let retain = of("retain", &data.train, &sets.retain)?;
-    let test = of("test", &data.test, &sets.test)?;
-    let membership = attack.run(&retain, &test, &forget)?;
-    let mut report =
-        Report::new().forget(&forget).retain(&retain).test(&test).membership(&membership);
-    if let Some(seconds) = seconds {
-        report = report.seconds(seconds);
-    }
-    Ok(Measured {
-        report: report.check()?,
-        membership,
-        forget_confidences: forget.confidences(),
-        test_confidences: test.confidences(),
-    })
+    Ok(Answers::of(network, data, sets, compute)?.measure(attack, seconds)?)
 }

@@ -216,5 +216,22 @@ pub fn wilson95(hits: usize, samples: usize) -> [f64; 2] {
     [(middle - half).clamp(0.0, share), (middle + half).clamp(share, 1.0)]
 }
 
+/// The 95 % interval of the mean of two independent shares, `(a / m + b / n) / 2`, within `[0, 1]`:
+/// of a balanced accuracy, whose two rates are counted on different samples.
+///
+/// With Wilson's bounds `[l, u]` of each share `p`, the lower bound is `mean - sqrt((p1 - l1)² + (p2 -
+/// l2)²) / 2`, the upper one likewise: Zou and Donner, *Construction of confidence limits about effect
+/// measures*, Statistics in Medicine 27, 2008. The two are given as `[hits, samples]`.
+///
+/// # Panics
+/// As [`wilson95`].
+pub fn mean_share95(one: [usize; 2], two: [usize; 2]) -> [f64; 2] {
+    let share = |[hits, samples]: [usize; 2]| hits as f64 / samples as f64;
+    let ([p1, p2], mean) = ([share(one), share(two)], 0.5 * (share(one) + share(two)));
+    let ([l1, u1], [l2, u2]) = (wilson95(one[0], one[1]), wilson95(two[0], two[1]));
+    let half = |a: f64, b: f64| 0.5 * a.hypot(b);
+    [(mean - half(p1 - l1, p2 - l2)).max(0.0), (mean + half(u1 - p1, u2 - p2)).min(1.0)]
+}
+
 #[cfg(test)]
 mod tests;

@@ -165,17 +165,10 @@ impl Attack {
         outsiders: &Scores,
         forget: &Scores,
     ) -> Result<Membership, EvaluateError> {
-        let (mut features, dims) = self.feature.of(members);
-        features.extend(self.feature.of(outsiders).0);
-        let mut labels = vec![true; members.len()];
-        labels.resize(members.len() + outsiders.len(), false);
-        let svc = Svc::fit(&features, dims, &labels, Params { c: self.c, ..Params::paper(dims) })?;
-
-        let taken_out = |of: &[f64]| of.chunks_exact(dims).filter(|x| !svc.predict(x)).count();
-        let (inside, outside) = features.split_at(members.len() * dims);
-        let hits_in = (members.len() - taken_out(inside)) as f64 / members.len() as f64;
-        let hits_out = taken_out(outside) as f64 / outsiders.len() as f64;
-        let non_members = taken_out(&self.feature.of(forget).0);
+        let learnt = self.learn(members, outsiders)?;
+        let hits_in = (members.len() - learnt.taken_out(members)) as f64 / members.len() as f64;
+        let hits_out = learnt.taken_out(outsiders) as f64 / outsiders.len() as f64;
+        let non_members = learnt.taken_out(forget);
         Ok(Membership {
             feature: self.feature,
             efficacy: non_members as f64 / forget.len() as f64,
@@ -186,6 +179,34 @@ impl Attack {
             shadow_non_members: outsiders.len(),
             shadow_accuracy: (hits_in + hits_out) / 2.0,
         })
+    }
+
+    /// What the attack learns from samples whose membership it is told.
+    pub(super) fn learn(
+        &self,
+        members: &Scores,
+        outsiders: &Scores,
+    ) -> Result<Learnt, EvaluateError> {
+        let (mut features, dims) = self.feature.of(members);
+        features.extend(self.feature.of(outsiders).0);
+        let mut labels = vec![true; members.len()];
+        labels.resize(members.len() + outsiders.len(), false);
+        let svc = Svc::fit(&features, dims, &labels, Params { c: self.c, ..Params::paper(dims) })?;
+        Ok(Learnt { feature: self.feature, svc })
+    }
+}
+
+/// An attack that has learnt.
+pub(super) struct Learnt {
+    feature: Feature,
+    svc: Svc,
+}
+
+impl Learnt {
+    /// How many of some samples it takes for never trained on.
+    pub(super) fn taken_out(&self, scores: &Scores) -> usize {
+        let (features, dims) = self.feature.of(scores);
+        features.chunks_exact(dims).filter(|sample| !self.svc.predict(sample)).count()
     }
 }
 

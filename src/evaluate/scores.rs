@@ -89,6 +89,21 @@ impl Scores {
         self.rows().map(|(row, label)| f64::from(row[label])).collect()
     }
 
+    /// The logit of the probability of the true label, of each sample in order: `ln p_y - ln sum_{j !=
+    /// y} p_j`, the logit-scaled confidence of Carlini et al., *Membership Inference Attacks From First
+    /// Principles*, S&P 2022. The sum is over the other classes, not `1 - p_y`, so that a certain
+    /// answer keeps what tells it from the next; neither is taken to be below 1e-30, so that every
+    /// logit is finite, within 70 of 0.
+    pub fn logits(&self) -> Vec<f64> {
+        const FLOOR: f64 = 1e-30;
+        let logit = |(row, label): (&[f32], usize)| {
+            let others = row.iter().enumerate().filter(|(class, _)| *class != label);
+            let others: f64 = others.map(|(_, &p)| f64::from(p)).sum();
+            f64::from(row[label]).max(FLOOR).ln() - others.max(FLOOR).ln()
+        };
+        self.rows().map(logit).collect()
+    }
+
     /// The samples at `indices`, in that order.
     ///
     /// # Panics
@@ -101,6 +116,12 @@ impl Scores {
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             classes: self.classes,
         }
+    }
+
+    /// Whether each sample has the highest probability at its true label, in order. Of equal
+    /// probabilities the first class counts as the answer.
+    pub fn right(&self) -> impl Iterator<Item = bool> + '_ {
+        self.rows().map(|(row, label)| answer(row) == label)
     }
 
     /// How many samples have the highest probability at their true label. Of equal

@@ -49,7 +49,7 @@ impl Distance {
         }
     }
 
-    fn and(mut self, other: &Self) -> Self {
+    pub(super) fn and(mut self, other: &Self) -> Self {
         self.entries += other.entries;
         self.l1 += other.l1;
         self.squares += other.squares;

@@ -18,6 +18,7 @@ mod magnitudes;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod words;
 
 use super::file::Artifact;
@@ -26,6 +27,7 @@ use crate::format::{Dtype, Kind, ModelFile, SectionKind};
 
 pub use distance::{Compared, Distance};
 pub use magnitudes::Magnitudes;
+pub use weights::{LayerDistance, WeightDistance};
 pub use words::{Change, ClassChange, DescriptionChange};
 
 /// One of the two models: its file, and the network that was read from it.

@@ -36,7 +36,8 @@ pub(super) fn compare(a: Side<'_>, b: Side<'_>, most: usize) -> Tensors {
         let tensor = done.tensors.len();
         let compared = other.filter(|other| other.form.shape == view.form.shape).map(|other| {
             let mut sums = Compared::default();
-            walk(view, other, |position, a, b| {
+            let sides = [view, other].map(|view| (&*view.mask, view.values));
+            walk(sides, |position, a, b| {
                 let entry = Moved { tensor, position, a, b };
                 sums.add(entry);
                 if matches!(view.part, Part::Parameter { .. }) {
@@ -111,10 +112,14 @@ fn view<'a>(
     Some(View { name, part, form, mask, values })
 }
 
-/// Calls `each` with position and values of every entry that exists in `a` or `b`, ascending.
-fn walk(a: &View<'_>, b: &View<'_>, mut each: impl FnMut(usize, Option<f32>, Option<f32>)) {
-    let mut left = a.mask.iter().zip(a.values.iter().copied()).peekable();
-    let mut right = b.mask.iter().zip(b.values.iter().copied()).peekable();
+/// Calls `each` with position and values of every entry that exists in either of two tensors, each given
+/// as its mask and its values in mask order; ascending.
+pub(super) fn walk(
+    [a, b]: [(&Mask, &[f32]); 2],
+    mut each: impl FnMut(usize, Option<f32>, Option<f32>),
+) {
+    let mut left = a.0.iter().zip(a.1.iter().copied()).peekable();
+    let mut right = b.0.iter().zip(b.1.iter().copied()).peekable();
     loop {
         let position = match (left.peek(), right.peek()) {
             (Some((l, _)), Some((r, _))) => *l.min(r),
