@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::line::{ORIGINAL, RETRAIN};
 use super::settings::{Entry, Experiment, Kept, Learning, Masking, Rewind, Shadows};
 use crate::base::units::Bytes;
 use crate::data::Scenario;
@@ -77,26 +78,15 @@ pub(super) fn at<T>(span: Range<usize>, why: impl Into<String>) -> Checked<T> {
 }
 
 /// Holds what is claimed against what makes sense.
-pub(super) fn checked(claimed: Claimed, methods: Vec<Entry>, stem: &str) -> Checked<Experiment> {
-    let seeds = claimed.seeds.unwrap_or(Spanned::new(0..0, vec![1]));
+pub(super) fn checked(
+    mut claimed: Claimed,
+    methods: Vec<Entry>,
+    stem: &str,
+) -> Checked<Experiment> {
+    let seeds = claimed.seeds.take().unwrap_or(Spanned::new(0..0, vec![1]));
     let scenarios: Vec<String> =
         claimed.scenarios.get_ref().iter().map(|s| s.get_ref().clone()).collect();
-    let lists = [
-        ("data", claimed.data.span(), distinct(claimed.data.get_ref())),
-        ("models", claimed.models.span(), distinct(claimed.models.get_ref())),
-        ("seeds", seeds.span(), distinct(seeds.get_ref())),
-        ("scenarios", claimed.scenarios.span(), distinct(&scenarios)),
-    ];
-    for (key, span, fine) in lists {
-        if !fine {
-            return at(span, format!("`{key}` is empty, names something twice, or is too long"));
-        }
-    }
-    for scenario in claimed.scenarios.get_ref() {
-        if let Err(error) = Scenario::parse(scenario.get_ref()) {
-            return at(scenario.span(), error.to_string());
-        }
-    }
+    named(&claimed, &seeds, &scenarios)?;
     let learning = claimed.train.unwrap_or(Spanned::new(0..0, Learning::default()));
     let train = learning.get_ref().over(&Recipe::default());
     sound(&train, &learning.span())?;
@@ -107,16 +97,7 @@ pub(super) fn checked(claimed: Claimed, methods: Vec<Entry>, stem: &str) -> Chec
         masks.push(dense(&train, None));
     }
     unique(masks.iter().map(|mask| mask.label.clone()), "mask")?;
-    for scenario in &scenarios {
-        unique(methods.iter().filter(|m| m.is_for(scenario)).map(|m| m.label.clone()), "method")?;
-    }
-    if let Some(stray) = methods.iter().flat_map(|m| &m.scenarios).find(|s| !scenarios.contains(s))
-    {
-        return Err((
-            None,
-            format!("a method is for the scenario `{stray}`, which `scenarios` does not list"),
-        ));
-    }
+    fitting(&methods, &scenarios)?;
     let size = |text: Option<Spanned<String>>| match text {
         None => Ok(None),
         Some(text) => Bytes::parse(text.get_ref()).map(Some).or_else(|why| at(text.span(), why)),
@@ -143,6 +124,44 @@ pub(super) fn checked(claimed: Claimed, methods: Vec<Entry>, stem: &str) -> Chec
         data_memory: size(claimed.data_memory)?.unwrap_or(Bytes(DATA_MEMORY)),
         jobs: jobs.into_inner(),
     })
+}
+
+/// Holds the lists of an experiment against what they may hold.
+fn named(claimed: &Claimed, seeds: &Spanned<Vec<u64>>, scenarios: &[String]) -> Checked<()> {
+    let lists = [
+        ("data", claimed.data.span(), distinct(claimed.data.get_ref())),
+        ("models", claimed.models.span(), distinct(claimed.models.get_ref())),
+        ("seeds", seeds.span(), distinct(seeds.get_ref())),
+        ("scenarios", claimed.scenarios.span(), distinct(scenarios)),
+    ];
+    for (key, span, fine) in lists {
+        if !fine {
+            return at(span, format!("`{key}` is empty, names something twice, or is too long"));
+        }
+    }
+    for scenario in claimed.scenarios.get_ref() {
+        if let Err(error) = Scenario::parse(scenario.get_ref()) {
+            return at(scenario.span(), error.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Holds methods against each other and against the scenarios.
+fn fitting(methods: &[Entry], scenarios: &[String]) -> Checked<()> {
+    for scenario in scenarios {
+        let own = [ORIGINAL, RETRAIN].map(String::from);
+        let here = methods.iter().filter(|m| m.is_for(scenario)).map(|m| m.label.clone());
+        unique(own.into_iter().chain(here), "method")?;
+    }
+    if let Some(stray) = methods.iter().flat_map(|m| &m.scenarios).find(|s| !scenarios.contains(s))
+    {
+        return Err((
+            None,
+            format!("a method is for the scenario `{stray}`, which `scenarios` does not list"),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a list holds something, and nothing twice.

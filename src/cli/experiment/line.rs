@@ -1,5 +1,6 @@
 //! What is told of each cell: one object with all that it was made from and all that was measured.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -62,12 +63,7 @@ fn line(world: &World<'_>, cell: &Cell, made: &[Arc<Made>]) -> Line {
         }
         _ => None,
     };
-    let model = |step: usize| match &*made[step] {
-        Made::Model { model, path, .. } => Some((model, path)),
-        _ => None,
-    };
-    let file = model(cell.forget.unwrap_or(cell.start));
-    let rte = cell.forget.and_then(model).map(|(model, _)| model.seconds);
+    let rte = cell.forget.and_then(|step| model(made, step)).map(|(model, _)| model.seconds);
     let label = match cell.how {
         None => ORIGINAL.to_string(),
         Some(How::Retrain) => RETRAIN.to_string(),
@@ -75,41 +71,46 @@ fn line(world: &World<'_>, cell: &Cell, made: &[Arc<Made>]) -> Line {
             world.entry(entry).label.clone()
         }
     };
+    let mut value = place(world, cell, &label);
+    told_method(&mut value, world, cell, made);
+    value["status"] = json!(if report.is_ok() { "done" } else { "failed" });
+    value["error"] = json!(report.as_ref().err());
+    told_figures(&mut value, &made[cell.measure]);
+    value["gap_to_retrain"] = json!(gap);
+    told_model(&mut value, world, cell, made);
+    Line { cell: *cell, label, report, gap, rte, value }
+}
+
+/// The model that a step has made.
+fn model(made: &[Arc<Made>], step: usize) -> Option<(&Model, &Path)> {
+    match &*made[step] {
+        Made::Model { model, path, .. } => Some((model, path)),
+        _ => None,
+    }
+}
+
+fn told_method(value: &mut Value, world: &World<'_>, cell: &Cell, made: &[Arc<Made>]) {
     let choice = cell.choice.and_then(|step| match &*made[step] {
         Made::Choice(choice) => Some(choice),
         _ => None,
     });
-    let mut value = place(world, cell, &label);
     let method = cell.how.and_then(|how| world.method(&cell.trial, how, choice.map(|c| c.point)));
     value["settings"] = method.as_ref().map_or(Value::Null, |(method, _)| plain(method));
     value["augment"] = method.as_ref().map_or(Value::Null, |(_, augment)| plain(augment));
     value["tuned"] = choice.map_or(Value::Null, |c| c.value(world.experiment.tune_seed));
-    value["status"] = json!(if report.is_ok() { "done" } else { "failed" });
-    value["error"] = json!(report.as_ref().err());
-    let figures = match &*made[cell.measure] {
-        Made::Figures(figures) => figures.clone(),
-        _ => json!({}),
-    };
+}
+
+fn told_figures(value: &mut Value, made: &Made) {
+    let none = json!({});
+    let figures = if let Made::Figures(figures) = made { figures } else { &none };
     for key in ["forget_samples", "retain_samples", "test_samples"] {
         value[key] = figures[key].clone();
     }
     value["metrics"] = figures["report"].clone();
     value["membership"] = figures["membership"].clone();
-    value["gap_to_retrain"] = json!(gap);
     value["sparsity_percent"] = figures["sparsity_percent"].clone();
     value["sparsity_of"] = json!("prunable weights");
-    told_model(&mut value, world, file);
-    value["parent_id"] = json!(model(cell.start).map(|(model, _)| &model.id));
-    value["base_id"] = json!(model(cell.base).map(|(model, _)| &model.id));
-    let seconds = |step: usize| model(step).map(|(model, _)| model.seconds);
-    let pruned = (cell.start != cell.base).then(|| seconds(cell.start)).flatten();
-    let beside = file.map(|(model, _)| model.beside);
-    value["timing"] = json!({
-        "rte_seconds": rte, "base_seconds": seconds(cell.base), "mask_seconds": pruned,
-        "measure_seconds": figures["seconds"], "steps_at_once": beside.map(|b| b[0]),
-        "threads": beside.map(|b| b[1]),
-    });
-    Line { cell: *cell, label, report, gap, rte, value }
+    value["timing"] = json!({ "measure_seconds": figures["seconds"] });
 }
 
 /// Where in the experiment a cell stands.
@@ -126,11 +127,11 @@ fn place(world: &World<'_>, cell: &Cell, label: &str) -> Value {
     })
 }
 
-fn told_model(value: &mut Value, world: &World<'_>, file: Option<(&Model, &std::path::PathBuf)>) {
+fn told_model(value: &mut Value, world: &World<'_>, cell: &Cell, made: &[Arc<Made>]) {
+    let file = model(made, cell.forget.unwrap_or(cell.start));
     // Beside the results, wherever the folder is moved to.
-    let beside = |path: &std::path::PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        setting::told(&std::path::Path::new("products").join(name))
+    let beside = |path: &Path| {
+        setting::told(&Path::new("products").join(path.file_name().unwrap_or_default()))
     };
     value["file"] = json!(file.map(|(_, path)| beside(path)));
     value["id"] = json!(file.map(|(model, _)| &model.id));
@@ -139,6 +140,16 @@ fn told_model(value: &mut Value, world: &World<'_>, file: Option<(&Model, &std::
     value["plan"] = json!(file.map(|(model, _)| &model.plan));
     value["planned_peak_bytes"] = json!(file.map(|(model, _)| model.peak));
     value["notes"] = json!(file.map_or(&[][..], |(model, _)| &model.notes));
+    value["parent_id"] = json!(model(made, cell.start).map(|(model, _)| &model.id));
+    value["base_id"] = json!(model(made, cell.base).map(|(model, _)| &model.id));
+    let seconds = |step: usize| model(made, step).map(|(model, _)| model.seconds);
+    let pruned = (cell.start != cell.base).then(|| seconds(cell.start)).flatten();
+    let timing = &mut value["timing"];
+    timing["rte_seconds"] = json!(cell.forget.and_then(seconds));
+    timing["base_seconds"] = json!(seconds(cell.base));
+    timing["mask_seconds"] = json!(pruned);
+    timing["steps_at_once"] = json!(file.map(|(model, _)| model.beside[0]));
+    timing["threads"] = json!(file.map(|(model, _)| model.beside[1]));
 }
 
 /// One JSON object a line.

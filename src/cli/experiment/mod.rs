@@ -12,6 +12,7 @@ mod file;
 mod graph;
 mod line;
 mod looker;
+mod page;
 mod settings;
 mod steps;
 mod store;
@@ -79,14 +80,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             entry.candidates.clear();
         }
     }
-    let store = match args.dry_run {
-        true => Store::look(&args.out),
-        false => Store::open(&args.out)?,
-    };
-    let world = World::open(&experiment, store, out)?;
+    let mut world = World::open(&experiment, Store::look(&args.out), out)?;
     if args.dry_run {
         return dry::tell(&world, out);
     }
+    // Only now: an experiment that makes no sense leaves no folder.
+    world.store = Store::open(&args.out)?;
+    let world = world;
     let watch = Stopwatch::start();
     let needs: Vec<&[usize]> = world.graph.steps.iter().map(|(_, needs)| &needs[..]).collect();
     let made = work::work(&needs, experiment.jobs, |step, given| world.perform(step, given))?;
@@ -120,6 +120,8 @@ impl Results<'_> {
         put("cells.jsonl", &line::jsonl(self.lines))?;
         put("cells.csv", &line::csv(self.lines))?;
         put("table.txt", &text)?;
+        let page = page::html(self.world, self.lines, self.summaries, &self.warnings);
+        put("report.html", &page)?;
         let failed = self.lines.iter().filter(|line| line.report.is_err()).count();
         let told = format!(
             "{text}\n{} cells in {}: {} has this table, cells.jsonl, cells.csv, report.html and resolved.toml\n",

@@ -19,6 +19,7 @@ use crate::format::{Dtype, Facts, Provenance};
 use crate::model::Network;
 use crate::model::file::Artifact;
 use crate::prune::rewind;
+use crate::sparse::Mask;
 use crate::train::{Recipe, State};
 
 /// A run that makes a product.
@@ -85,6 +86,18 @@ impl World<'_> {
         epochs
     }
 
+    /// The weights of early epochs that masks rewind to and that are not there.
+    fn missing(&self, base: &str) -> Result<Vec<(usize, Key)>, Fault> {
+        let mut missing = Vec::new();
+        for epoch in self.early_epochs() {
+            let product = Self::early(base, epoch);
+            if self.store.take(&product)?.is_none() {
+                missing.push((epoch, product));
+            }
+        }
+        Ok(missing)
+    }
+
     fn base(&self, pair: usize, seed: u64) -> Result<Made, Fault> {
         let (recipe, data) = (self.training(seed), self.data(pair));
         let description = &self.pairs[pair].description;
@@ -97,13 +110,7 @@ impl World<'_> {
                 "network": description_key(description), "recipe": plain(&recipe),
             }),
         );
-        let all = self.early_epochs().into_iter().map(|at| (at, Self::early(key.name(), at)));
-        let mut early = Vec::new();
-        for (epoch, product) in all {
-            if self.store.take(&product)?.is_none() {
-                early.push((epoch, product));
-            }
-        }
+        let early = self.missing(key.name())?;
         let kept = self.store.take(&key)?;
         let until = kept.as_ref().and_then(|_| early.last().map(|(epoch, _)| *epoch));
         let resumes = kept.is_none();
@@ -119,15 +126,12 @@ impl World<'_> {
             resumes,
         };
         let start = || Ok(State::new(network.clone()));
-        match kept {
-            Some(Kept::Model(_)) if !early.is_empty() => {
-                if self.store.only_looks() {
-                    return Ok(Made::Missing);
-                }
-                // Only the weights of an early epoch are missing.
-                self.learn(&learning, start)?;
+        if matches!(kept, Some(Kept::Model(_))) && !early.is_empty() {
+            if self.store.only_looks() {
+                return Ok(Made::Missing);
             }
-            _ => {}
+            // Only the weights of an early epoch are missing.
+            self.learn(&learning, start)?;
         }
         self.product(&key, || self.trained(&learning, start, Dtype::F32))
     }
@@ -148,22 +152,7 @@ impl World<'_> {
             Err(fault) if cell::is_result(&fault) => return Ok(Made::Failed(fault.to_string())),
             chosen => chosen?,
         };
-        let name = &dense.network.description.name;
-        let network = match masking.rewind {
-            Rewind::None => {
-                let mut network = dense.network.clone();
-                network.set_masks(chosen);
-                network
-            }
-            Rewind::Init => {
-                let early = Network::new(self.pairs[pair].description.clone(), seed);
-                rewind(&early, chosen, name)?
-            }
-            Rewind::Epoch(epoch) => {
-                let early = setting::open_model(&self.store.model(&Self::early(base, epoch)))?;
-                rewind(&early.network, chosen, name)?
-            }
-        };
+        let network = self.rewound(pair, seed, masking.rewind, base, &dense.network, chosen)?;
         let data = self.data(pair);
         let choosing = Some(("choosing masks", 20 * dense.network.values.len() as u64));
         let extra = Extra { models: 1, before: choosing, ..BASE };
@@ -202,6 +191,33 @@ impl World<'_> {
             Ok(State { momentum: vec![0.0; network.values.len()], network: network.clone(), epoch })
         };
         self.product(&key, || self.trained(&learning, start, self.experiment.dtype.into()))
+    }
+
+    /// The weights that training under masks begins with.
+    fn rewound(
+        &self,
+        pair: usize,
+        seed: u64,
+        to: Rewind,
+        base: &str,
+        dense: &Network,
+        masks: Vec<Mask>,
+    ) -> Result<Network, Fault> {
+        let name = &dense.description.name;
+        Ok(match to {
+            Rewind::None => {
+                let mut network = dense.clone();
+                network.set_masks(masks);
+                network
+            }
+            Rewind::Init => {
+                rewind(&Network::new(self.pairs[pair].description.clone(), seed), masks, name)?
+            }
+            Rewind::Epoch(epoch) => {
+                let early = setting::open_model(&self.store.model(&Self::early(base, epoch)))?;
+                rewind(&early.network, masks, name)?
+            }
+        })
     }
 
     /// What the file of a model of this experiment says of its making.

@@ -14,7 +14,7 @@ const ACROSS: usize = 2;
 pub(super) fn text(world: &World<'_>, summaries: &[Summary<'_>], lines: &[Line]) -> String {
     let mut text = String::new();
     for summary in summaries {
-        text += &format!("{}\n\n{}\n", heading(world, summary), table(world, summary));
+        text += &format!("{}\n\n{}\n", heading(world, summary), tables(world, summary));
     }
     text + &notes(world, lines)
 }
@@ -29,51 +29,59 @@ pub(super) fn heading(world: &World<'_>, summary: &Summary<'_>) -> String {
     format!("{} on {data}, {scenario}, {many} {}", pair.model, seeds.join(", "))
 }
 
-fn table(world: &World<'_>, summary: &Summary<'_>) -> Table {
+/// What a column is called, and what it says of a method under a mask.
+type Column = (&'static str, fn(&Group<'_>) -> String);
+
+/// The four figures, then what they come to: two tables, so that lines stay short.
+const COLUMNS: [&[Column]; 2] = [
+    &[
+        ("UA %", |group| figure(group, 0)),
+        ("RA %", |group| figure(group, 1)),
+        ("TA %", |group| figure(group, 2)),
+        ("MIA-E %", |group| figure(group, 3)),
+    ],
+    &[("disparity", disparity), ("avg gap", average), ("RTE s", rte)],
+];
+
+fn tables(world: &World<'_>, summary: &Summary<'_>) -> String {
     let masks = &world.experiment.masks;
-    let labels: Vec<&str> = masks.iter().map(|mask| mask.label.as_str()).collect();
     if masks.len() > ACROSS {
-        let mut table = Table::new([
-            "method",
-            "mask",
-            "UA %",
-            "RA %",
-            "TA %",
-            "MIA-E %",
-            "disparity",
-            "avg gap",
-            "RTE s",
-        ]);
+        return below(world, summary).to_string();
+    }
+    let mut text = Vec::new();
+    for columns in COLUMNS {
+        let mut head = vec!["method".to_string()];
+        for (name, _) in columns {
+            head.extend(masks.iter().map(|mask| match masks.len() {
+                1 => name.to_string(),
+                _ => format!("{name} {}", mask.label),
+            }));
+        }
+        let mut table = Table::headed(head);
         for row in &summary.rows {
-            for group in &row.groups {
-                let mut cells = vec![row.label.clone(), labels[group.mask].to_string()];
-                cells.extend(HEADS.map(|(_, which)| figure(group, which)));
-                cells.extend([disparity(group), average(group), rte(group)]);
-                table.row(cells);
+            let mut cells = vec![row.label.clone()];
+            for (_, told) in columns {
+                cells.extend(row.groups.iter().map(told));
             }
+            table.row(cells);
         }
-        return table;
+        text.push(table.to_string());
     }
-    let mut head = vec!["method".to_string()];
-    let last = ["disparity", "avg gap", "RTE s"];
-    let figures = HEADS.map(|(name, _)| format!("{name} %"));
-    for name in figures.iter().map(String::as_str).chain(last) {
-        head.extend(labels.iter().map(|label| match labels.len() {
-            1 => name.to_string(),
-            _ => format!("{name} {label}"),
-        }));
-    }
-    let mut table = Table::new([]);
-    table.row(head);
+    text.join("\n")
+}
+
+/// Masks below each other under each method: too many to stand side by side.
+fn below(world: &World<'_>, summary: &Summary<'_>) -> Table {
+    let columns = || COLUMNS.into_iter().flatten();
+    let head = ["method", "mask"].into_iter().chain(columns().map(|(name, _)| *name));
+    let mut table = Table::headed(head.map(String::from).collect());
     for row in &summary.rows {
-        let mut cells = vec![row.label.clone()];
-        for (_, which) in HEADS {
-            cells.extend(row.groups.iter().map(|group| figure(group, which)));
+        for group in &row.groups {
+            let mask = world.experiment.masks[group.mask].label.clone();
+            let mut cells = vec![row.label.clone(), mask];
+            cells.extend(columns().map(|(_, told)| told(group)));
+            table.row(cells);
         }
-        for told in [disparity, average, rte] {
-            cells.extend(row.groups.iter().map(told));
-        }
-        table.row(cells);
     }
     table
 }

@@ -90,7 +90,21 @@ impl<'a> World<'a> {
         let shared =
             PROGRAM + opened.iter().map(|set| memory::data_bytes(&set.splits)).sum::<u64>();
         let budget = Budget::new(experiment.memory.map(|limit| limit.0.saturating_sub(shared)));
-        Ok(Self { experiment, opened, pairs, graph, store, budget, limits, out })
+        let world = Self { experiment, opened, pairs, graph, store, budget, limits, out };
+        world.scenarios()?;
+        Ok(world)
+    }
+
+    /// Refuses a scenario that does not fit the data, before hours of training.
+    fn scenarios(&self) -> Result<(), Fault> {
+        let mut seen = std::collections::BTreeSet::new();
+        for (step, _) in &self.graph.steps {
+            let Step::Forget(trial, _) = step else { continue };
+            if seen.insert((trial.pair, trial.scenario, trial.held_out)) {
+                self.target(trial)?;
+            }
+        }
+        Ok(())
     }
 
     /// The data of a pair.
