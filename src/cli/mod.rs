@@ -11,6 +11,7 @@ mod bench;
 mod demo;
 mod diff;
 mod evaluate;
+mod experiment;
 mod export;
 mod fault;
 mod forget;
@@ -69,6 +70,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Attack what a method forgot, sample by sample, with shadow models
     Shadow(shadow::Args),
+    /// Run an experiment from a file: the paper's table, and a page
+    Experiment(experiment::Args),
     /// Take in a model of PyTorch: safetensors or ONNX
     Import(import::Args),
     /// Give out a model for other programs: safetensors or ONNX
@@ -118,6 +121,7 @@ impl Command {
             Self::Forget(args) => &args.common,
             Self::Evaluate(args) => &args.common,
             Self::Shadow(args) => &args.common,
+            Self::Experiment(args) => &args.common,
             Self::Import(args) => &args.common,
             Self::Export(args) => &args.common,
             Self::Inspect(args) => &args.common,
@@ -148,6 +152,7 @@ impl Command {
             Self::Forget(args) => forget::run(args, out),
             Self::Evaluate(args) => evaluate::run(args, out),
             Self::Shadow(args) => shadow::run(args, out),
+            Self::Experiment(args) => experiment::run(args, out),
             Self::Import(args) => import::run(args, out),
             Self::Export(args) => export::run(args, out),
             Self::Inspect(args) => inspect::run(args, out),

@@ -24,6 +24,8 @@ use crate::train::{EpochReport, Recipe, State};
 use choice::{MethodArg, Plan, ScoreArg};
 use start::Start;
 
+pub(super) use choice::some_of_each;
+
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(

@@ -174,7 +174,7 @@ impl Plan {
 }
 
 /// Up to `each` samples of every class, drawn by the stream `prune/samples`, in the order of the draw.
-fn some_of_each(train: &Dataset, each: usize, seed: u64) -> Vec<usize> {
+pub(in crate::cli) fn some_of_each(train: &Dataset, each: usize, seed: u64) -> Vec<usize> {
     let mut left = vec![each; train.classes.len()];
     let mut order = Stream::new(seed, "prune/samples").permutation(train.len());
     order.retain(|&index| {
