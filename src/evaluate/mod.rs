@@ -5,9 +5,10 @@
 //! ([`Report`]), and how far they lie from those of a network trained anew ([`Gap`]). Judges for the
 //! gate of an erasure whether a person's samples are still told apart from samples that were never
 //! learnt ([`Equivalence`]), and whether those who stay are answered as before ([`retained()`]). Only
-//! [`measure()`] knows networks: it asks one for the scores of a scenario's sets. Imports `base`,
+//! [`measure()`] and [`attack_success()`] know networks: they ask one what it says of a scenario's sets. Imports `base`,
 //! `sparse`, `data`, `model`, `train`.
 
+mod attack_success;
 pub mod equivalence;
 mod error;
 pub mod mean_bound;
@@ -18,6 +19,7 @@ pub mod retained;
 mod scores;
 pub mod svc;
 
+pub use attack_success::{AttackSuccess, attack_success};
 pub use equivalence::{Doubt, Equivalence, ErrorEvidence, Evidence, Pairs, Verdict};
 pub use error::EvaluateError;
 pub use measure::{MeasureError, Measured, Sets, measure};
