@@ -95,7 +95,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(&verify["files"][0], "file whole id file_bytes tensors signatures");
     let methods = json(home.path(), "methods");
     same_keys(&methods, "command methods");
-    same_keys(&methods["methods"][0], "name summary needs_forget_data needs_retain_data");
+    same_keys(&methods["methods"][0], "name summary needs_forget_data needs_retain_data passes");
 }
 
 #[test]

@@ -147,3 +147,31 @@ fn what_is_no_scenario_is_refused_with_the_four_ways_to_write_one() {
         Scenario::Indices(Path::new("a=b").to_path_buf())
     );
 }
+
+#[test]
+fn a_count_and_a_part_of_classes_are_of_their_size_and_fixed_by_their_seed() {
+    let set = set(vec![]);
+    assert_eq!(forget("random=7", &set).len(), 7);
+    // The same draw as a share of that size.
+    assert_eq!(forget("random=6", &set), forget("random=0.1", &set));
+    let gone = forget("part=dog:0.25,cat:3", &set);
+    let of = |class: u32| gone.iter().filter(|&&index| set.labels[index] == class).count();
+    assert_eq!([of(0), of(1), of(2)], [3, 5, 0]);
+    let draw = |seed| partition("part=dog:0.25", &set, seed).unwrap();
+    assert_eq!(draw(4), draw(4));
+    assert_ne!(draw(4), draw(5));
+    // The classes are still there to be tested on.
+    let tested = Scenario::parse("part=dog:0.25").unwrap().test_indices(&set).unwrap();
+    assert_eq!(tested.len(), 60);
+    refused("part=dog:21", &["part=dog:21", "fewer samples"]);
+    refused("part=bird:0.5", &["no class is named `bird`"]);
+    refused("random=60", &["retain set empty"]);
+    for text in ["part=dog", "part=:0.5", "part=", "part=dog:0.5,,cat:2"] {
+        let error = Scenario::parse(text).unwrap_err();
+        assert!(matches!(error, DataError::Scenario { .. }), "{text}: {error}");
+    }
+    for text in ["part=dog:1", "part=dog:x", "part=dog:1.5"] {
+        let error = Scenario::parse(text).unwrap_err();
+        assert!(matches!(error, DataError::Share { .. }), "{text}: {error}");
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::past::{self, Past};
+use super::poison;
 use super::setting::{self, Common, DataArgs, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
@@ -19,7 +20,7 @@ use crate::train::Compute;
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\n--attacks adds: MIA by correctness, confidence, entropy, modified entropy and all probabilities; whether\nkept samples are told from unseen ones (a coin: 50 %); thresholds a class (Song and Mittal). Attacks with\nshadow models: unlearn shadow.\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\n--attacks adds: MIA by correctness, confidence, entropy, modified entropy and all probabilities; whether\nkept samples are told from unseen ones (a coin: 50 %); thresholds a class (Song and Mittal). Attacks with\nshadow models: unlearn shadow.\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// The model file
@@ -54,13 +55,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
-    let data = args.data.open_for(&model)?;
+    let data = args.data.open_learnt(&model)?;
     let retrained = args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
     let original = args.relearn.as_ref().map(|path| setting::open_model(path)).transpose()?;
     past::same_data(&model, &args.model, &data, args.other_data)?;
     let past = Past::of(&model.facts);
     let seed = args.seed.or(past.seed_of(&args.scenario)).unwrap_or(1);
-    let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, seed)?;
+    let scenario = setting::scenario(&args.scenario)?;
+    poison::fits(&scenario, seed, &model)?;
+    let mut sets = Sets::new(&scenario, &data, seed)?;
     past.narrow(&mut sets, &data)?;
     let attack = if args.compat { Attack::released() } else { Attack::paper(seed) };
     let networks = std::iter::once(("model", &args.model, &model))
@@ -82,10 +85,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         more.relearn(networks, &original.network, &data.train.subset(&sets.forget), seed)?;
     }
     let (table, figures) = present(&rows, retrained.is_some());
+    let beside = retrained.iter().map(|artifact| ("retrained", artifact));
+    let models: Vec<_> = [("model", &model)].into_iter().chain(beside).collect();
+    let (opened, success) = poison::success(&scenario, &models, &data, setting::isa())?;
     let yardstick = args.retrained.as_deref().zip(retrained.as_ref());
     let warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
     let text = format!(
-        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{}{}",
+        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{opened}{}{}",
         args.model.display(),
         data.name,
         args.scenario,
@@ -104,6 +110,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Value::Object(value) = &mut value {
         value.extend(more.values);
     }
+    poison::tell(&mut value, success);
     out.result(&text, &value)
 }
 

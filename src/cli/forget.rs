@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::anchor;
 use super::evaluate::{Row, judge, mismatches, notes, present};
@@ -11,11 +11,12 @@ use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
 use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
+use super::poison;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Bar;
 use super::way;
 use crate::base::units::Seconds;
-use crate::data::{Augment, Splits};
+use crate::data::{Augment, Scenario, Splits};
 use crate::evaluate::{Attack, Sets};
 use crate::format::{AnchorSet, Facts};
 use crate::model::file::Artifact;
@@ -46,7 +47,7 @@ enum StrengthArg {
 /// Make a network forget, and measure what it forgot on the file that was written.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE\n\nDefaults of fine-tune and l1-sparse: 10 epochs, batch 128, rate 0.01, momentum 0.9, decay 0.0005,\nconstant; the penalty: alpha 0.0001, subgradient, decaying, all weights. retrain takes MODEL's recipe.\nWhat MODEL had forgotten before stays forgotten."
+    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]\n\nDefaults of fine-tune and l1-sparse: 10 epochs, batch 128, rate 0.01, momentum 0.9, decay 0.0005,\nconstant; the penalty: alpha 0.0001, subgradient, decaying, all weights. retrain takes MODEL's recipe.\nWhat MODEL had forgotten before stays forgotten."
 )]
 pub(super) struct Args {
     /// The model file that knows too much
@@ -132,6 +133,7 @@ struct Asked {
     retrained: Option<Artifact>,
     base: Option<Artifact>,
     data: Splits,
+    scenario: Scenario,
     sets: Sets,
     method: Method,
     augment: Augment,
@@ -144,12 +146,14 @@ struct Asked {
 impl Asked {
     fn new(args: &Args) -> Result<Self, Fault> {
         let model = setting::open_model(&args.model)?;
-        let data = args.data.open_for(&model)?;
+        let data = args.data.open_learnt(&model)?;
         past::same_data(&model, &args.model, &data, args.other_data)?;
         past::not_itself(&args.model, &args.out)?;
         let retrained =
             args.retrained.as_ref().map(|path| setting::open_model(path)).transpose()?;
-        let mut sets = Sets::new(&setting::scenario(&args.scenario)?, &data, args.seed)?;
+        let scenario = setting::scenario(&args.scenario)?;
+        poison::fits(&scenario, args.seed, &model)?;
+        let mut sets = Sets::new(&scenario, &data, args.seed)?;
         // What the model had forgotten before must not be taught again.
         Past::of(&model.facts).narrow(&mut sets, &data)?;
         let original = learn::recipe_of(&model.facts, &args.model).ok();
@@ -165,7 +169,7 @@ impl Asked {
         let (anchor, lost) = anchor::kept(&model, &data, &past)?;
         #[rustfmt::skip]
         let asked = Self {
-            model, retrained, base, data, sets, method, augment, settled, anchor, lost,
+            model, retrained, base, data, scenario, sets, method, augment, settled, anchor, lost,
         };
         Ok(asked)
     }
@@ -206,6 +210,15 @@ impl Asked {
         Ok(rows)
     }
 
+    /// How often a backdoor opens that was to be forgotten.
+    fn success(&self, args: &Args, artifact: &Artifact) -> Result<(String, Value), Fault> {
+        let measured = [("before", &self.model), ("after", artifact)];
+        let retrained = self.retrained.iter().map(|artifact| ("retrained", artifact));
+        let models = measured.into_iter().filter(|_| !args.no_measure).chain(retrained);
+        let models: Vec<_> = models.collect();
+        poison::success(&self.scenario, &models, &self.data, self.settled.compute)
+    }
+
     /// Says what came of it.
     fn tell(
         &self,
@@ -216,6 +229,7 @@ impl Asked {
     ) -> Result<(), Fault> {
         let rows = self.rows(args, outcome.seconds, artifact)?;
         let (table, figures) = present(&rows, self.retrained.is_some());
+        let (opened, success) = self.success(args, artifact)?;
         let yardstick = args.retrained.as_deref().zip(self.retrained.as_ref());
         let mut warnings = mismatches(&args.scenario, args.seed, None, yardstick);
         warnings.extend(self.settled.notes.iter().cloned());
@@ -228,7 +242,7 @@ impl Asked {
         };
         let text = format!(
             "{} forgot {} (seed {}) of {} in {}{gone}\n\
-             {forgotten} samples to forget, {kept} kept, {tested} to test on\n\n{table}{}",
+             {forgotten} samples to forget, {kept} kept, {tested} to test on\n\n{table}{opened}{}",
             args.out.display(),
             args.scenario,
             args.seed,
@@ -236,7 +250,7 @@ impl Asked {
             Seconds(outcome.seconds),
             notes(&warnings)
         );
-        let value = json!({
+        let mut value = json!({
             "command": "forget", "file": setting::told(&args.out), "id": artifact.id.to_string(),
             "data": self.data.name, "model": setting::told(&args.model),
             "parent": self.model.id.to_string(), "file_bytes": artifact.bytes,
@@ -247,6 +261,7 @@ impl Asked {
             "epochs": setting::plain(&outcome.epochs),
             "anchor": anchor::value(artifact.anchor.as_ref()), "warnings": warnings,
         });
+        poison::tell(&mut value, success);
         out.result(&text, &value)
     }
 }

@@ -22,6 +22,7 @@ mod learn;
 mod memory;
 mod methods;
 mod past;
+mod poison;
 mod prune;
 mod receipt;
 pub mod report;

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
 use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
+use super::poison::Poison;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use crate::base::units::{Bytes, Seconds};
 use crate::data::Splits;
@@ -29,7 +30,7 @@ pub(super) use choice::some_of_each;
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// The trained model file
@@ -93,7 +94,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = setting::open_model(&args.model)?;
-    let mut data = args.data.open_for(&model)?;
+    let mut data = args.data.open_learnt(&model)?;
     let mut recipe = args.start_recipe(&model)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let recipe = args.recipe.over(recipe);
@@ -139,7 +140,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         reports.extend(job.run(&mut state)?);
     }
     let provenance = args.provenance.map_or(model.facts.provenance, Provenance::from);
+    let poison = Poison::of(&model.facts)?;
     let facts = learn::facts("prune", provenance, &data, digest, &recipe, compute);
+    let facts = poison.iter().fold(facts, |facts, poison| poison.state(facts));
     let facts = stated(past.state(facts), &model, &plan, &start);
     let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
     let written =

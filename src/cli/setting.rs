@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::fault::Fault;
+use super::poison::Poison;
 use crate::base::disk::{Disk, DiskError, FileDisk, replace};
 use crate::base::units::Bytes;
 use crate::data::{self, Extraction, Reading, Room, Scenario, Splits};
@@ -107,6 +108,15 @@ impl DataArgs {
     /// Opens it, its samples made as `model` takes them.
     pub(super) fn open_for(&self, model: &Artifact) -> Result<Splits, Fault> {
         self.open(extraction_of(&model.meaning)?)
+    }
+
+    /// The same, poisoned as what `model` learnt from was, if it was.
+    pub(super) fn open_learnt(&self, model: &Artifact) -> Result<Splits, Fault> {
+        let mut data = self.open_for(model)?;
+        if let Some(poison) = Poison::of(&model.facts)? {
+            poison.apply(&mut data)?;
+        }
+        Ok(data)
     }
 }
 

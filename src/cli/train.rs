@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::learn::{self, Job, ProvenanceArg, RecipeArgs};
 use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::Past;
+use super::poison::Poison;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
 use super::watch::Checkpoint;
 use crate::base::clock::Stopwatch;
@@ -23,7 +24,7 @@ use crate::train::{Compute, EpochReport, Recipe, State};
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no\ncrops, no flips.\n\nScenarios (--without): class=K[,K] | random=SHARE | subject=ID[,ID] | indices=FILE"
+    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no\ncrops, no flips.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// A compiled-in network, like cnn28 (a wrong name lists them all), or a TOML file
@@ -54,6 +55,10 @@ pub(super) struct Args {
     /// Train on what a scenario retains: a model that never knew the rest
     #[arg(long, value_name = "SCENARIO")]
     without: Option<String>,
+    /// Poison training samples first: backdoor=TARGET:COUNT[:SIDE[:black|white]]; the file says so, and
+    /// commands on it poison its data again
+    #[arg(long, value_name = "SCENARIO")]
+    poison: Option<String>,
     /// Whose data the model is made from, as you declare it
     #[arg(long, value_enum, default_value_t = ProvenanceArg::Undeclared)]
     provenance: ProvenanceArg,
@@ -85,6 +90,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let watch = Stopwatch::start();
     let mut data = args.data.open(features)?;
     let open = watch.seconds();
+    let poison = args.poison.as_deref().map(|text| Poison::parse(text, args.seed)).transpose()?;
+    if let Some(poison) = &poison {
+        poison.apply(&mut data)?;
+    }
     let start = start(args, body.as_ref(), data.train.classes.len())?;
     let digest = data.train.digest();
     let past = Past::default().and(args.without.as_deref(), args.seed);
@@ -108,6 +117,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let provenance = args.provenance.into();
     let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, compute));
     let facts = body.iter().fold(facts, |facts, body| learn::on_body(facts, body));
+    let facts = poison.iter().fold(facts, |facts, poison| poison.state(facts));
     let meaning = setting::meaning_of(&data);
     let early = setting::beside(&args.out, "rewind");
     let rewind_epoch = args.rewind_epoch.min(recipe.epochs);

@@ -384,8 +384,9 @@ pub enum DataError {
 
     /// A scenario that is not written in one of the known ways.
     #[error(
-        "`{asked}` is no scenario: {why}; write class=K[,K], random=SHARE, \
-         subject=NAME[,NAME] or indices=FILE"
+        "`{asked}` is no scenario: {why}; write class=K[,K], random=SHARE|COUNT, \
+         part=K:SHARE|COUNT[,K:..], subject=NAME[,NAME], indices=FILE or \
+         backdoor=TARGET:COUNT[:SIDE[:black|white]]"
     )]
     Scenario {
         /// What was asked for.
@@ -395,7 +396,10 @@ pub enum DataError {
     },
 
     /// A share that is not between 0 and 1.
-    #[error("`{found}` is not a share; give a number above 0 and below 1, such as 0.1")]
+    #[error(
+        "`{found}` is not a share; give a number above 0 and below 1, such as 0.1, or for a scenario \
+         a count of 2 or more"
+    )]
     Share {
         /// The text or number.
         found: String,

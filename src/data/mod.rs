@@ -9,6 +9,7 @@
 //! header against limits, and [`Dataset::check`] holds a whole set together.
 
 mod anchor;
+mod backdoor;
 mod batches;
 mod cifar;
 mod dataset;
@@ -28,6 +29,7 @@ mod svhn;
 mod tables;
 
 pub use anchor::{Anchor, AnchorError};
+pub use backdoor::Backdoor;
 pub use batches::{Augment, Draw, Order};
 pub use dataset::{Dataset, Splits, Values};
 pub use error::DataError;
@@ -36,7 +38,7 @@ pub use holdout::{Holdout, holdout};
 pub use made::Population;
 pub use open::{Reading, open, open_source};
 pub use room::{Filed, Room};
-pub use scenario::{Partition, Scenario};
+pub use scenario::{Amount, Partition, Scenario};
 pub use signals::error::SignalError;
 pub use survey::{Channel, Counted, Grouped, Repeats, Survey};
 pub use tables::error::TableError;

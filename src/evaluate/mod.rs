@@ -13,10 +13,12 @@
 //! | both | a threshold a class | [`threshold_attack`] |
 //! | the same of each sample by itself | shadow models | [`per_example`] |
 //! | how soon is it known again? | learning it again | [`relearn()`] |
+//! | does a backdoor still open? | the trigger on test samples | [`attack_success()`] |
 //!
-//! Only [`measure()`] and [`relearn()`] know networks: the first asks one for the scores of a scenario's
-//! sets, the second trains a copy. Imports `base`, `sparse`, `data`, `model`, `train`.
+//! Only [`measure()`], [`attack_success()`] and [`relearn()`] know networks: the first two ask one for the
+//! scores of samples, the last trains a copy. Imports `base`, `sparse`, `data`, `model`, `train`.
 
+mod attack_success;
 mod attacks;
 pub mod equivalence;
 mod error;
@@ -33,6 +35,7 @@ mod scores;
 pub mod svc;
 mod thresholds;
 
+pub use attack_success::{AttackSuccess, attack_success};
 pub use attacks::Attacks;
 pub use equivalence::{Doubt, Equivalence, ErrorEvidence, Evidence, Pairs, Verdict};
 pub use error::EvaluateError;

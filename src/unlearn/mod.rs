@@ -1,8 +1,9 @@
 //! Forgetting: from a model that knows samples to one that does not.
 //!
-//! Owns the methods. Each is a struct with public fields whose defaults cite their source; most
-//! learn from the retained samples alone; one that reads the samples to forget says so, and gets them
-//! through [`Given`]. Knows nothing of subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`, `prune`.
+//! Owns the methods. Each is a struct with public fields whose defaults cite their source; some learn
+//! from the retained samples alone; one that reads the samples to forget says so, and gets them
+//! through [`Given`]. What learns in steps builds its epochs of passes ([`crate::train::Epoch::pass`]).
+//! Knows nothing of subjects, files or metrics. Imports `base`, `sparse`, `data`, `model`, `train`, `prune`.
 
 mod closed;
 mod course;
