@@ -284,8 +284,7 @@ impl Args {
         // The retained samples are a set of their own beside the whole, and so may the others be.
         let reads = METHODS.iter().any(|info| info.name == method.name() && info.needs_forget);
         let apart = sets.retain.len() + if reads { sets.forget.len() } else { 0 };
-        let kept = memory::set_bytes(&data.train) * apart as u64
-            / (data.train.len() as u64).max(1);
+        let kept = memory::set_bytes(&data.train) * apart as u64 / (data.train.len() as u64).max(1);
         let around = Around {
             data: memory::data_bytes(data) + kept,
             models: (1 + beside) * network_bytes(network)
