@@ -175,8 +175,9 @@ impl Engine {
 
     /// The gradient of any function of the loaded batch's logits, after [`Engine::forward`], added to
     /// `gradient` as [`Engine::backward`] does. `objective(logits, dlogits)` is given the logits and
-    /// writes the function's derivative by each of them, both row-major `[samples, classes]`. The same
-    /// batch may be gone back through several times.
+    /// writes the function's derivative by each of them, both row-major `[samples, classes]`. As
+    /// after [`Engine::backward`], the batch must be loaded and taken forward anew before it is gone back
+    /// through again: gradients lie where activations lay.
     ///
     /// # Panics
     /// If the engine only evaluates, or `gradient` does not fit.

@@ -131,11 +131,11 @@ impl<'a> Slope<'a> {
         vec![0.0; self.network.values.len()]
     }
 
-    /// Takes the samples at `indices` forward; says how things go, of `of` samples in this pass.
+    /// Takes the samples at `indices` forward; says how things go, of `of` samples in this pass. One
+    /// [`Slope::back`] may follow: gradients lie where activations lay.
     pub fn forth(&mut self, data: &Dataset, indices: &[usize], of: usize) -> Result<(), Halt> {
-        let Self { network, engine, steps, .. } = self;
-        engine.load(network, indices.len(), |i, out| data.read(indices[i], out));
-        engine.forward(network);
+        self.again(data, indices);
+        let steps = &mut self.steps;
         steps.seen += indices.len();
         let (epoch, epochs, samples) = (steps.pass, steps.passes.max(steps.pass + 1), steps.seen);
         let progress = Progress { epoch, epochs, samples, of: of.max(samples), loss: 0.0 };
@@ -143,6 +143,13 @@ impl<'a> Slope<'a> {
             Control::Continue => Ok(()),
             Control::Stop => Err(Halt::Stopped),
         }
+    }
+
+    /// Takes samples forward again, for another [`Slope::back`].
+    pub fn again(&mut self, data: &Dataset, indices: &[usize]) {
+        let Self { network, engine, .. } = self;
+        engine.load(network, indices.len(), |i, out| data.read(indices[i], out));
+        engine.forward(network);
     }
 
     /// Adds the gradient of a function of the logits: `objective(sample, probabilities, out)` writes its

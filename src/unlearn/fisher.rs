@@ -202,16 +202,16 @@ fn released(slope: &mut Slope<'_>, data: &Dataset) -> Result<Vec<f64>, Halt> {
     let all: Vec<usize> = (0..data.len()).collect();
     for batch in all.chunks(BATCH) {
         let share = 1.0 / batch.len() as f64;
-        // Where memory is short a batch goes in pieces, forward again for each label.
+        // Where memory is short a batch goes in pieces.
         let pieces: Vec<&[usize]> = batch.chunks(slope.batch()).collect();
         let mut weights = vec![0.0f64; classes];
         for label in 0..classes {
             gradient.fill(0.0);
             for piece in &pieces {
-                if label == 0 || pieces.len() > 1 {
+                if label > 0 {
+                    slope.again(data, piece);
+                } else {
                     slope.forth(data, piece, all.len())?;
-                }
-                if label == 0 {
                     let p = slope.probabilities();
                     p.chunks_exact(classes)
                         .flat_map(|p| p.iter().enumerate())
