@@ -3,7 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `keyring` | every key, and the state: which models there are, which is served, who is gone |
-//! | `keys/device.N.key` | the device key of generation N (with a file store) |
+//! | `keys/device.N.key` | the device key of generation N, where it is a file |
+//! | `keys/tpm` | which TPM has the device keys, and what it gives them for, where it has them |
 //! | `base.esm` | the base, if it is of a population; an enrolled one lies in a slot |
 //! | `vault.redb` | samples, sealed |
 //! | `slots/NAME.slot` | a model, sealed under a key of its own |
@@ -31,7 +32,7 @@ use crate::data::{Anchor, Dataset};
 use crate::format::{AnchorPart, Dtype, Facts, ModelFile, Provenance};
 use crate::model::Network;
 use crate::model::file::{self, Artifact};
-use crate::vault::{FileKeyStore, Handle, Key, KeyStore, Keyring, Level, Quota, Store};
+use crate::vault::{FileKeyStore, Handle, Key, KeyPlace, KeyStore, Keyring, Level, Quota, Store};
 
 /// The name of the key that signs receipts.
 pub(super) const SIGNING: &str = "signing";
@@ -93,6 +94,26 @@ pub fn lock_path(folder: &Path) -> PathBuf {
 /// The key store in the home itself.
 pub fn file_keys(folder: &Path) -> Box<dyn KeyStore> {
     Box::new(FileKeyStore::new(&folder.join("keys")))
+}
+
+/// The key store of a new home with its keys at `place`.
+///
+/// # Errors
+/// If it is a TPM that does not answer, or this program was built without.
+pub fn new_keys(
+    disk: &dyn Disk,
+    folder: &Path,
+    place: &KeyPlace,
+) -> Result<Box<dyn KeyStore>, HomeError> {
+    Ok(place.store(disk, &folder.join("keys"))?)
+}
+
+/// The key store that a home was made with.
+///
+/// # Errors
+/// As [`new_keys`].
+pub fn keys_of(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn KeyStore>, HomeError> {
+    Ok(KeyPlace::found(disk, &folder.join("keys"))?)
 }
 
 impl Home {

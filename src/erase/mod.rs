@@ -53,7 +53,7 @@ pub use adapt::{Adapted, default_recipe};
 pub use closure::{Collected, Derived};
 pub use error::HomeError;
 pub use gate::{Gated, Limits};
-pub use home::{Home, Setup, file_keys, lock_path};
+pub use home::{Home, Setup, file_keys, keys_of, lock_path, new_keys};
 pub use journal::{Choice, Decision, Event, Job, Open, Request};
 pub use learn::{Done, Onlooker};
 pub use machine::{Erased, Next};

@@ -29,7 +29,7 @@ use super::setting::Out;
 use super::watch;
 use crate::base::disk::{FileDisk, Lock};
 use crate::base::scrub;
-use crate::erase::{Home, HomeError, Onlooker, file_keys, lock_path};
+use crate::erase::{Home, HomeError, Onlooker, keys_of, lock_path};
 use crate::train::{Control, Progress};
 
 pub(super) use adapt::Args as AdaptArgs;
@@ -79,7 +79,7 @@ impl Held {
             return Err(HomeError::NoHome { path: folder.to_path_buf() }.into());
         }
         let Some(lock) = Lock::take(&lock_path(folder))? else { return Ok(None) };
-        let home = Home::open(Box::new(FileDisk), folder, file_keys(folder))?;
+        let home = Home::open(Box::new(FileDisk), folder, keys_of(&FileDisk, folder)?)?;
         Ok(Some(Self { home, lock }))
     }
 }
