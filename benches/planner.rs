@@ -89,7 +89,7 @@ fn child(folder: &Path, choice: Choice) -> Value {
     let wish = Wish { method: Some(choice), ..Wish::new(&common::name(0)) };
     home.receive(vec![wish], true).unwrap();
     // Wide open: what does not pass would be done again by another way.
-    let limits = Limits { drop: 100.0, ..Limits::default() };
+    let limits = Limits { drop: 100.0, worst: 100.0, ..Limits::default() };
     let (mut judging, mut erased) = (0.0, None);
     while let Some(job) = home.job() {
         let watch = Stopwatch::start();

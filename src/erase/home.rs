@@ -21,7 +21,8 @@ use super::error::HomeError;
 use super::files::{
     Opened, decoded, empty_enough, fit, journal_of, open_base, open_slot, sync_above,
 };
-use super::journal::{Job, Journal};
+use super::job::Job;
+use super::journal::Journal;
 use super::receipt::{Guarantee, SigningKey};
 use super::slot;
 use super::state::{Base, Model, State};

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use super::error::HomeError;
 use super::gate::Gated;
 use super::home::Home;
-use super::journal::{Choice, Decision, Job};
+use super::job::{Failed, Job, Open};
+use super::journal::{Choice, Decision};
 use super::learn::Done;
 use super::receipt::{
-    Accuracy, Destroyed, EarlierModel, Estimate, Evidence, Fate, Gate, Guarantee, Hex, Lineage,
-    MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt, Request, Software, Times, Verdict,
-    limits, settings,
+    Accuracy, Bounded, Destroyed, EarlierModel, Estimate, Evidence, FailedWay, Fate, Gate,
+    Guarantee, Hex, Lapse, Lineage, MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt,
+    Request, Software, Times, Verdict, limits, settings,
 };
 use super::receipt::{Power, VERSION};
 use super::slot;
@@ -225,11 +226,17 @@ impl Home {
             epochs,
             steps,
             restarts: job.resumed.into(),
+            failed_before: job.failed.iter().take(limits::MAX_MEASURED).map(failed).collect(),
         })
     }
 }
 
-fn requested(open: &super::journal::Open, committed: u64) -> Request {
+fn failed(way: &Failed) -> FailedWay {
+    let at = if way.learnt { Lapse::Gate } else { Lapse::Run };
+    FailedWay { name: way.choice.name().into(), at }
+}
+
+fn requested(open: &Open, committed: u64) -> Request {
     Request {
         id: Hex(open.request.id),
         subject: Hex(open.request.commitment),
@@ -267,6 +274,7 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
         confidence,
         accuracies: Vec::new(),
         probes: Vec::new(),
+        worst_off: None,
     };
     let told = job.gated.as_ref().map(|(_, verdict)| &verdict.told).filter(|_| learnt);
     let Some(gated) = told.and_then(|told| serde_json::from_str::<Gated>(told).ok()) else {
@@ -287,7 +295,11 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
     }
     let doubt = probes.iter().any(|probe| probe.verdict == Verdict::Inconclusive);
     let verdict = if doubt { Verdict::Inconclusive } else { Verdict::Passed };
-    Gate { verdict, confidence, accuracies, probes }
+    let worst_off = gated.each.and_then(|each| {
+        let verdict = if each.passed { Verdict::Passed } else { Verdict::Failed };
+        Some(Bounded { limit: Ppm::of(each.limit / 100.0)?, verdict })
+    });
+    Gate { verdict, confidence, accuracies, probes, worst_off }
 }
 
 fn accuracy(on: MeasuredOn, of: &RetainedVerdict, beside: bool) -> Option<Accuracy> {

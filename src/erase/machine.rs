@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::error::HomeError;
 use super::gate::Limits;
 use super::home::Home;
-use super::journal::{Choice, Decision, Event, Job, Verdict};
+use super::job::{Job, Next};
+use super::journal::{Choice, Decision, Event, Verdict};
 use super::learn::{Done, Onlooker};
-use super::receipt::{Hex, Policy};
+use super::receipt::Hex;
 use super::slot;
 use super::state::{Base, Model, State};
 use crate::base::clock;
@@ -41,45 +42,6 @@ pub struct Erased {
     pub failures: Vec<String>,
 }
 
-/// The next thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// To stop the models that know them.
-    Stop,
-    /// To decide how.
-    Decide,
-    /// To destroy samples and keys.
-    Shred,
-    /// To learn.
-    Unlearn,
-    /// To judge.
-    Gate,
-    /// To let the candidate serve, and to give a receipt.
-    Commit,
-}
-
-impl Job {
-    /// What is to be done next.
-    pub fn next(&self) -> Next {
-        let first = self.policy() == Policy::ShredFirst;
-        if self.stopped.is_none() {
-            Next::Stop
-        } else if self.decision.is_none() {
-            Next::Decide
-        } else if first && self.shredded.is_none() {
-            Next::Shred
-        } else if self.unlearnt.is_none() {
-            Next::Unlearn
-        } else if self.gated.is_none() {
-            Next::Gate
-        } else if self.shredded.is_none() {
-            Next::Shred
-        } else {
-            Next::Commit
-        }
-    }
-}
-
 impl Home {
     /// Notes that a process found an erasure open. Says whether there is one.
     ///
@@ -106,7 +68,8 @@ impl Home {
         }
     }
 
-    /// Carries every open request through to its receipt; `None` if none is open.
+    /// Carries every open request through to its receipt; `None` if none is open. What was asked for with
+    /// a request comes before `limits`.
     ///
     /// # Errors
     /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a file cannot be read or written.
@@ -293,7 +256,7 @@ impl Home {
     }
 
     fn gate(&mut self, job: &Job, limits: Limits) -> Result<(), HomeError> {
-        let decision = decision(job)?;
+        let (decision, limits) = (decision(job)?, job.limits(limits));
         let now = clock::now();
         let Some(work) = &decision.work else {
             let verdict = Verdict { told: String::new(), passed: true };
@@ -320,9 +283,10 @@ impl Home {
         self.note(Event::Failed(
             now,
             format!(
-                "{} did not pass the gate ({} points may be lost): {}",
+                "{} did not pass the gate ({} points may be lost, {} by one person): {}",
                 decision.choice.name(),
                 limits.drop,
+                limits.worst,
                 gated.told()
             ),
         ))

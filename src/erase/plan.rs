@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::cost::Pace;
 use super::error::HomeError;
 use super::home::Home;
-use super::journal::{Choice, Job};
+use super::job::Job;
+use super::journal::Choice;
 use super::slot;
 use super::state::{Leg, Model, Work};
 use crate::base::clock::Stopwatch;
@@ -132,7 +133,7 @@ impl Home {
         // What failed is not tried again: the same replay would give the same bytes.
         let asked = match job.failures.len() {
             0 => job.method(),
-            1 if !job.tried.contains(&Choice::ExactReplay) => Some(Choice::ExactReplay),
+            1 if !job.tried(Choice::ExactReplay) => Some(Choice::ExactReplay),
             _ => Some(Choice::Reset),
         };
         self.plan(&job.people(), job.in_base(), asked, left)

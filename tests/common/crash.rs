@@ -65,7 +65,7 @@ pub fn family(provenance: Provenance) -> Image {
 
 /// The gate lets everything pass: what it measures is tested elsewhere.
 pub fn open_gate() -> Limits {
-    Limits { drop: 100.0, ..Limits::default() }
+    Limits { drop: 100.0, worst: 100.0, ..Limits::default() }
 }
 
 /// Finishes what is open, as `unlearn resume` does.

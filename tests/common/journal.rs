@@ -16,7 +16,7 @@ pub fn later(path: &Path, seconds: u64) {
         let mut event: Event = postcard::from_bytes(record).unwrap();
         match &mut event {
             Event::Received(request) => request.at += seconds,
-            Event::Cancelled(_) => {}
+            Event::Cancelled(_) | Event::Bounded(_) => {}
             Event::Stopped(at)
             | Event::Decided(at, _)
             | Event::Shredded(at, _)

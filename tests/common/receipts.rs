@@ -69,6 +69,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
             epochs: 10,
             steps: 130,
             restarts: 2,
+            failed_before: vec![FailedWay { name: "exact-replay".into(), at: Lapse::Run }],
         },
         gate: Gate {
             verdict: Verdict::Passed,
@@ -87,6 +88,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
                 margin: Ppm(100_000),
                 power: Power::Poor,
             }],
+            worst_off: Some(Bounded { limit: Ppm(200_000), verdict: Verdict::Passed }),
         },
         destroyed: vec![Destroyed {
             what: "the subject's key".into(),
