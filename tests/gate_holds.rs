@@ -292,7 +292,7 @@ fn a_clock_that_was_set_back_is_told() {
     home.receive(vec![Wish::new("h1")], true).unwrap();
     until(&mut home, Next::Shred);
     drop(home);
-    common::journal::later(&path.join("journal"), 86_400);
+    common::journal::later(&path, 86_400);
     let mut home = reopened(&path);
     finish(&mut home);
     assert!(receipt(&home, 1).times.clock_went_backwards);

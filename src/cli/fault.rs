@@ -199,6 +199,9 @@ fn of_home(error: &HomeError) -> u8 {
         | HomeError::Receipt(_)
         | HomeError::Damaged { .. }
         | HomeError::RolledBack { .. }
+        | HomeError::PutBack { .. }
+        | HomeError::NoWitness { .. }
+        | HomeError::Witness { .. }
         | HomeError::Unfit { .. }
         | HomeError::Sample { .. }
         | HomeError::Grow(_) => 3,

@@ -11,7 +11,7 @@ use super::learn::Done;
 use super::receipt::{
     Accuracy, Bounded, Destroyed, EarlierModel, Estimate, Evidence, FailedWay, Fate, Gate,
     Guarantee, Hex, Lapse, Lineage, MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt,
-    Request, Software, Times, Verdict, limits, settings,
+    Request, Rollback, Software, Times, Verdict, limits, settings,
 };
 use super::receipt::{Power, VERSION};
 use super::slot;
@@ -39,6 +39,16 @@ impl Home {
             return Guarantee::Reset;
         }
         Job::class(decision.choice, inherited)
+    }
+
+    /// What would notice that the whole home was put back.
+    pub fn rollback(&self) -> Rollback {
+        match (self.keys.apart(), self.state.witness.is_some()) {
+            (false, false) => Rollback::None,
+            (false, true) => Rollback::Witness,
+            (true, false) => Rollback::Tpm,
+            (true, true) => Rollback::TpmAndWitness,
+        }
     }
 
     /// Whether somebody who was never learnt may have been, before an approximate repair.
@@ -125,6 +135,7 @@ impl Home {
             policy: job.policy(),
             served_until_repaired: job.serve_until_repaired(),
             evidence: evidence(self.keys.level()),
+            rollback: Some(self.rollback()),
             models: Models {
                 parent: Hex(decision.parent),
                 child: child.map_or(Hex([0; 32]), |child| child.id.into()),
@@ -135,7 +146,7 @@ impl Home {
             method: self.method(job, decision, guarantee)?,
             gate,
             destroyed: destroyed(decision, state, self.keyring.generation()),
-            not_covered: not_covered(self.returned(decision)),
+            not_covered: not_covered(self.rollback(), self.keys.level(), self.returned(decision)),
             millijoules: None,
             times,
         })
@@ -364,15 +375,29 @@ fn destroyed(decision: &Decision, state: &State, generation: u64) -> Vec<Destroy
     all
 }
 
-fn not_covered(returned: bool) -> Vec<String> {
+fn not_covered(rollback: Rollback, level: Level, returned: bool) -> Vec<String> {
     let returned = returned.then_some(
         "an earlier life of the subject here: the model that serves had to forget somebody once, and a subject who was erased and came back under another key is not known to be the same",
     );
-    let always = [
-        "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
-        "copies outside this home: back-ups, recordings, other devices, whoever was told",
+    let snapshot = match rollback {
+        Rollback::None => Some(
+            "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
+        ),
+        Rollback::Witness => Some(
+            "a snapshot of the whole home, key store included, that is put back together with its witness",
+        ),
+        _ if level < Level::L3 => Some(
+            "a snapshot of the TPM's own state, where that lies in files, that is put back together with the home",
+        ),
+        _ => None,
+    };
+    let flash = (level < Level::L2).then_some(
         "blocks that a flash disk has not reused yet may still hold a device key that was a file",
+    );
+    let always = [
+        "copies outside this home: back-ups, recordings, other devices, whoever was told",
         "memory that the system swapped out",
     ];
-    always.into_iter().chain(returned).map(String::from).collect()
+    let some = snapshot.into_iter().chain(flash).chain(always).chain(returned);
+    some.map(String::from).collect()
 }

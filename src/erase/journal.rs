@@ -269,6 +269,17 @@ impl Journal {
         self.link
     }
 
+    /// The link behind the newest stop.
+    pub fn last_stop(&self) -> Option<Id> {
+        let stop = self.events.iter().rposition(|event| matches!(event, Event::Stopped(_)));
+        stop.map(|at| self.links[at])
+    }
+
+    /// Whether an event ends at `link`.
+    pub fn holds(&self, link: &Id) -> bool {
+        self.links.contains(link)
+    }
+
     /// Where it stands, if the last job ended at `last`.
     pub fn stands(&self, last: &Id) -> Stands {
         match self.head == *last {

@@ -63,7 +63,7 @@ impl Home {
     /// If the journal cannot be written.
     pub fn stop_noted(&mut self) -> Result<(), HomeError> {
         match self.job() {
-            Some(job) if job.stopped.is_none() => self.note(Event::Stopped(clock::now())),
+            Some(job) if job.stopped.is_none() => self.stop(),
             _ => Ok(()),
         }
     }
@@ -101,7 +101,7 @@ impl Home {
         match job.next() {
             // A model wants more room than any ballast has.
             Next::Unlearn => self.unlearn(job, onlooker)?,
-            Next::Stop => self.in_need(|home| home.note(Event::Stopped(clock::now())))?,
+            Next::Stop => self.in_need(Self::stop)?,
             Next::Decide => self.in_need(|home| home.decide(job))?,
             Next::Shred => self.in_need(|home| home.shred(job))?,
             Next::Gate => self.in_need(|home| home.gate(job, limits))?,
@@ -112,6 +112,12 @@ impl Home {
 
     fn note(&mut self, event: Event) -> Result<(), HomeError> {
         self.journal.add(self.disk.as_mut(), vec![event])
+    }
+
+    fn stop(&mut self) -> Result<(), HomeError> {
+        self.note(Event::Stopped(clock::now()))?;
+        self.mark_stop();
+        Ok(())
     }
 
     /// Decides how, and makes the key of what will be written.
@@ -317,6 +323,8 @@ impl Home {
             state.journal = self.journal.link();
             self.keep(keyring, state, true)?;
         }
+        // Whoever holds the receipt holds it against every older copy.
+        self.bear_witness()?;
         self.reopen_base()?;
         self.sweep()?;
         self.compact()?;

@@ -49,6 +49,7 @@ mod request;
 mod slot;
 mod state;
 mod upkeep;
+mod witness;
 
 pub use adapt::{Adapted, default_recipe};
 pub use closure::{Collected, Derived};

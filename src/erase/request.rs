@@ -146,6 +146,9 @@ impl Home {
             events.push(Event::Stopped(clock::now()));
         }
         self.in_need(|home| home.journal.add(home.disk.as_mut(), events.clone()))?;
+        if stop || running {
+            self.mark_stop();
+        }
         Ok(tickets)
     }
 

@@ -45,6 +45,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
             clock_went_backwards: false,
         },
         evidence: Evidence::L1,
+        rollback: Some(Rollback::Witness),
         models: Models {
             parent: Hex([1; 32]),
             child: Hex([2; 32]),

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out, told};
 use super::Where;
+use super::witness::absolute;
 use crate::base::disk::{FileDisk, Lock, read_at_most};
 use crate::base::hash::Digest;
 use crate::base::units::Bytes;
@@ -42,6 +43,10 @@ pub(in super::super) struct Args {
     /// Where device keys lie: `file`, or `tpm[:TCTI]` in a program that was built with it
     #[arg(long, value_name = "file|tpm[:TCTI]", default_value = "file", value_parser = place)]
     keys: KeyPlace,
+    /// A file outside the home, by which a copy of the whole home that was put back is noticed;
+    /// `unlearn witness` names it later
+    #[arg(long, value_name = "FILE")]
+    witness: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -72,7 +77,11 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         false => None,
     };
     let keys = new_keys(&FileDisk, folder, &args.keys)?;
-    let home = Home::init(Box::new(FileDisk), folder, keys, package, &args.base, setup)?;
+    let witness = args.witness.as_ref().map(absolute).transpose()?;
+    let mut home = Home::init(Box::new(FileDisk), folder, keys, package, &args.base, setup)?;
+    if witness.is_some() {
+        home.set_witness(witness)?;
+    }
     let key = home.signing_key()?.public().to_string();
     let base = Digest(home.state().base.id);
     let model = &home.base().network.description.name;
@@ -83,6 +92,6 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         base.short(),
         format!("{:?}", home.state().base.provenance).to_lowercase(),
     );
-    let value = json!({ "command": "init", "home": told(folder), "model": model, "base": base.to_string(), "key": key, "level": level });
+    let value = json!({ "command": "init", "home": told(folder), "model": model, "base": base.to_string(), "key": key, "level": level, "rollback_cover": home.rollback() });
     out.result(&text, &value)
 }

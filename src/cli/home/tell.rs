@@ -136,7 +136,7 @@ pub(super) fn resumed(value: &Value) -> String {
 pub(super) fn status(value: &Value) -> String {
     let base = &value["base"];
     let mut text = format!(
-        "{}: device {}\nbase {} ({}{})\nanswers now: {}\nreceipts {}, signed by {}\nkeys: generation {}, evidence level {}\n",
+        "{}: device {}\nbase {} ({}{})\nanswers now: {}\nreceipts {}, signed by {}\nkeys: generation {}, evidence level {}\nput back as a whole, it is noticed by: {}{}\n",
         word(value, "home"),
         word(value, "device"),
         short(word(base, "id")),
@@ -147,6 +147,8 @@ pub(super) fn status(value: &Value) -> String {
         word(value, "key"),
         count(value, "generation"),
         word(value, "evidence_level"),
+        word(value, "rollback_cover"),
+        value["witness"].as_str().map(|path| format!(" ({path})")).unwrap_or_default(),
     );
     if let Some(job) = value.get("under_way").filter(|job| !job.is_null()) {
         text += &match job["adaptation"] == true {

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::error::ReceiptError;
 use super::hex::Hex;
 use super::words::{
-    Evidence, Fate, Guarantee, Lapse, MeasuredOn, Policy, Power, Ppm, Probe, Verdict, Weights,
+    Evidence, Fate, Guarantee, Lapse, MeasuredOn, Policy, Power, Ppm, Probe, Rollback, Verdict,
+    Weights,
 };
 
 /// The version of receipts that this program writes and reads.
@@ -42,6 +43,9 @@ pub struct Receipt {
     pub times: Times,
     /// How sure it is that what was destroyed stays so.
     pub evidence: Evidence,
+    /// What would notice that the whole home was put back; not told by programs that knew of nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// The models before and after.
     pub models: Models,
     /// What the new model was made from, and what became of the old.

@@ -148,6 +148,9 @@ fn tell_repair(page: &mut Page, receipt: &Receipt) {
     page.line("guarantee", format!("{guarantee}: {}", guarantee.meaning()));
     page.line("on whose word", on_whose_word);
     page.line("evidence", format!("{}: {}", receipt.evidence, receipt.evidence.meaning()));
+    if let Some(rollback) = receipt.rollback {
+        page.line("rollback cover", format!("{rollback}: {}", rollback.meaning()));
+    }
     let served = match receipt.served_until_repaired {
         true => "the model that held the subject SERVED ON until it was repaired",
         false => "the model that held the subject was stopped at once",
@@ -236,6 +239,7 @@ pub fn value(receipt: &Receipt, standing: Standing, key: Hex<8>, hash: Digest) -
         "key_id": key.to_string(),
         "hash": hash.to_string(),
         "evidence": receipt.evidence.meaning(),
+        "rollback": receipt.rollback.map(super::words::Rollback::meaning),
         "guarantee": receipt.method.guarantee.meaning(),
         "late_seconds": receipt.requests.iter().map(late).collect::<Vec<_>>(),
         "receipt": serde_json::to_value(receipt).unwrap_or_default(),
