@@ -327,7 +327,7 @@ impl Home {
         self.bear_witness()?;
         self.reopen_base()?;
         self.sweep()?;
-        self.compact()?;
+        self.compact_timed()?;
         let (_, count) = job.shredded.unwrap_or_default();
         let erased = self.told(job, &decision, count)?;
         self.journal.close(self.disk.as_mut(), self.state.journal)?;

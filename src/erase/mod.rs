@@ -46,6 +46,7 @@ mod people;
 mod plan;
 pub mod receipt;
 mod request;
+mod settling;
 mod slot;
 mod state;
 mod upkeep;

@@ -14,8 +14,8 @@ use crate::vault::{Handle, Quota};
 /// The version of [`State`] that this program writes. It reads all from 1 on.
 const VERSION: u32 = 2;
 /// What version 2 has behind version 1, as a home has it that has none of it: no witness, no marks, no
-/// chain, no stop.
-const BEHIND_VERSION_1: [u8; 35] = [0; 35];
+/// chain, no stop, nothing measured.
+const BEHIND_VERSION_1: [u8; 43] = [0; 43];
 const CHAIN: &str = "unlearn home: chain of marks, version 1";
 
 /// A digest as bytes.
@@ -61,6 +61,8 @@ pub struct State {
     pub chain: Id,
     /// The link of the journal behind the newest stop, as long as that job is open.
     pub stopped: Option<Id>,
+    /// Seconds a byte of records that the last compaction of the index took; 0 where none was measured.
+    pub compacting: f64,
 }
 
 /// The model package that was installed, or what took its place.
@@ -180,6 +182,7 @@ impl State {
             mark: 0,
             chain: [0; 32],
             stopped: None,
+            compacting: 0.0,
         }
     }
 
