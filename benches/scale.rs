@@ -57,7 +57,7 @@ fn middle(mut all: Vec<f64>) -> [f64; 2] {
 fn erase(told: &mut Told, home: &mut Home, name: &str, what: &str, bar: Choice) {
     let whole = Stopwatch::start();
     home.receive(vec![Wish::new(name)], true).unwrap();
-    let limits = Limits { drop: 100.0, ..Limits::default() };
+    let limits = Limits { drop: 100.0, worst: 100.0, ..Limits::default() };
     while let Some(job) = home.job() {
         let next = job.next();
         let (erased, seconds) = timed(|| home.step(&job, limits, &mut ()).unwrap());

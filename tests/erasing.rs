@@ -57,7 +57,9 @@ fn each_method_ends_with_a_receipt_that_verifies_and_a_chain() {
     ];
     for ((policy, choice, guarantee), name) in choices.into_iter().zip(["h1", "h2", "h3"]) {
         tickets.extend(home.receive(vec![wish(name, policy, Some(choice))], true).unwrap());
-        let erased = home.carry_out(Limits { drop: 100.0, ..Limits::default() }, &mut ()).unwrap();
+        let erased = home
+            .carry_out(Limits { drop: 100.0, worst: 100.0, ..Limits::default() }, &mut ())
+            .unwrap();
         let erased = erased.unwrap();
         assert_eq!(erased.choice, choice, "{:?}", erased.failures);
         assert_eq!(erased.guarantee, guarantee.to_string());
@@ -157,7 +159,8 @@ fn an_enrolled_base_that_knew_them_dies() {
     home.receive(vec![Wish::new("h1")], true).unwrap();
     assert_eq!(home.served(), Served::Nobody);
     assert!(matches!(home.serving(), Err(HomeError::Unavailable)));
-    let erased = home.carry_out(Limits { drop: 100.0, ..Limits::default() }, &mut ()).unwrap();
+    let erased =
+        home.carry_out(Limits { drop: 100.0, worst: 100.0, ..Limits::default() }, &mut ()).unwrap();
     assert_eq!(erased.unwrap().choice, Choice::L1Sparse);
     let home = reopened(&path);
     assert_ne!(home.base().id, old);

@@ -8,9 +8,10 @@ use std::path::Path;
 use common::home::{adapted, base_of, fresh, household, of, recipe, reopened};
 use unlearn::base::disk::FileDisk;
 use unlearn::base::rng::Stream;
-use unlearn::erase::receipt::{Claimed, Guarantee, Policy, Receipt, Verdict};
+use unlearn::erase::receipt::{Claimed, Guarantee, Lapse, Policy, Receipt, Verdict};
 use unlearn::erase::{
-    Choice, Erased, Gated, Given, Home, HomeError, Limits, Next, Served, Setup, Wish, file_keys,
+    Bounds, Choice, Erased, Gated, Given, Home, HomeError, Limits, Next, Served, Setup, Wish,
+    file_keys,
 };
 use unlearn::evaluate::equivalence;
 use unlearn::format::{ClassesAndFeatures, Dtype, Facts, Provenance};
@@ -97,10 +98,41 @@ fn what_fails_the_gate_falls_back_to_a_replay_and_then_to_a_reset() {
                 assert_eq!(live(&home), base);
             }
             assert_eq!(told.method.name, erased.choice.name());
+            let failed: Vec<&str> = told.method.failed_before.iter().map(|w| &*w.name).collect();
+            assert_eq!(failed, ["l1-sparse", "exact-replay"][..spoilt]);
+            assert!(told.method.failed_before.iter().all(|way| way.at == Lapse::Gate));
+            let each = told.gate.worst_off.map(|each| each.verdict);
+            assert_eq!(each, (spoilt == 1).then_some(Verdict::Passed));
             let slots = std::fs::read_dir(home.folder().join("slots")).unwrap().count();
             assert_eq!(slots, 2 - spoilt, "no slot is left that does not serve");
         }
     }
+}
+
+#[test]
+fn limits_that_were_asked_for_hold_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("home");
+    let mut home = adapted(&path);
+    let bounds = |drop, worst| Bounds { drop: Some(drop), worst: Some(worst) };
+    let asking = |bounds| Wish { bounds, ..wish("h2", Policy::ShredFirst, Some(Choice::L1Sparse)) };
+    let error = home.receive(vec![asking(bounds(5.0, 101.0))], true).unwrap_err().to_string();
+    assert!(error.contains("one person") && error.contains("0 to 100"), "{error}");
+    home.receive(vec![asking(bounds(100.0, 100.0))], true).unwrap();
+    until(&mut home, Next::Gate);
+    spoils(&home);
+    drop(home);
+    // By the limits of whoever goes on with it, this would not pass.
+    let mut home = reopened(&path);
+    let erased = finish(&mut home);
+    assert_eq!((erased.choice, erased.failures.len()), (Choice::L1Sparse, 0));
+    assert_eq!(receipt(&home, 1).gate.worst_off.unwrap().limit.0, 1_000_000);
+    // Of two, the narrower holds for both.
+    let wide = Wish { bounds: bounds(100.0, 100.0), ..Wish::new("h1") };
+    let narrow = Wish { bounds: Bounds { drop: Some(3.0), worst: None }, ..Wish::new("h3") };
+    home.receive(vec![wide, narrow], true).unwrap();
+    let limits = home.job().unwrap().limits(Limits::default());
+    assert_eq!((limits.drop, limits.worst), (3.0, 100.0));
 }
 
 #[test]
@@ -260,7 +292,7 @@ fn a_clock_that_was_set_back_is_told() {
     home.receive(vec![Wish::new("h1")], true).unwrap();
     until(&mut home, Next::Shred);
     drop(home);
-    common::journal::later(&path.join("journal"), 86_400);
+    common::journal::later(&path, 86_400);
     let mut home = reopened(&path);
     finish(&mut home);
     assert!(receipt(&home, 1).times.clock_went_backwards);

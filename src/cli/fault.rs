@@ -201,7 +201,8 @@ fn of_home(error: &HomeError) -> u8 {
         HomeError::Base { source, .. } => of_format(source),
         HomeError::Interrupted => 130,
         HomeError::Busy { .. } | HomeError::Entropy(_) | HomeError::UnderWay { .. } => 4,
-        HomeError::Vault(VaultError::Quota { .. }) => 4,
+        HomeError::Vault(VaultError::Quota { .. } | VaultError::Tpm { .. }) => 4,
+        HomeError::Vault(VaultError::BuiltWithout { .. } | VaultError::OtherKeys { .. }) => 2,
         HomeError::Unavailable
         | HomeError::Memory { .. }
         | HomeError::Evaluate(_)
@@ -211,6 +212,9 @@ fn of_home(error: &HomeError) -> u8 {
         | HomeError::Receipt(_)
         | HomeError::Damaged { .. }
         | HomeError::RolledBack { .. }
+        | HomeError::PutBack { .. }
+        | HomeError::NoWitness { .. }
+        | HomeError::Witness { .. }
         | HomeError::Unfit { .. }
         | HomeError::Sample { .. }
         | HomeError::Grow(_) => 3,

@@ -105,6 +105,8 @@ enum Command {
     Status(home::StatusArgs),
     /// Remove what nothing needs
     Gc(home::GcArgs),
+    /// Name the file by which a copy of the home that was put back is noticed
+    Witness(home::WitnessArgs),
     /// Have a home, and answer through its socket
     Serve(home::ServeArgs),
     #[command(hide = true)]
@@ -139,6 +141,7 @@ impl Command {
             Self::Resume(args) => &args.common,
             Self::Status(args) => &args.common,
             Self::Gc(args) => &args.common,
+            Self::Witness(args) => &args.common,
             Self::Serve(args) => &args.common,
             Self::Worker(args) => &args.common,
             Self::Bench(args) => args.common(),
@@ -170,6 +173,7 @@ impl Command {
             Self::Resume(args) => home::resume(args, out),
             Self::Status(args) => home::status(args, out),
             Self::Gc(args) => home::gc(args, out),
+            Self::Witness(args) => home::witness(args, out),
             Self::Serve(args) => home::serve(args, out),
             Self::Worker(args) => home::worker(args, out),
             Self::Bench(args) => bench::run(args, out),

@@ -73,6 +73,11 @@ impl Pace {
         self.learnable.iter().find(|(bound, _)| *bound == upto).map_or(0, |(_, count)| *count)
     }
 
+    /// Seconds of going once through the index.
+    pub(super) fn scan_seconds(&self) -> f64 {
+        self.scan
+    }
+
     /// Seconds of a checkpoint, as far as one was made.
     pub(super) fn checkpoint_seconds(&self) -> f64 {
         self.checkpoint.unwrap_or(0.0)

@@ -101,6 +101,34 @@ pub enum HomeError {
         /// The number that is known.
         known: u64,
     },
+    /// The home as a whole was put back.
+    #[error("the home `{}` is older than its witness `{}` ({found} marks, the witness has seen {known}): it was put back from a copy, and with it whoever was erased since; nothing of it is opened, put back the newest copy of the whole home", folder.display(), path.display())]
+    PutBack {
+        /// The home.
+        folder: PathBuf,
+        /// The witness.
+        path: PathBuf,
+        /// Marks of the home.
+        found: u64,
+        /// Marks that the witness knows of.
+        known: u64,
+    },
+    /// The witness is not where the home left it.
+    #[error("the witness `{}` of the home `{}` is not there: mount the disk it lies on, or put it back; if it is lost for good, `unlearn witness --home DIR --at FILE` makes another, which knows nothing of copies that were put back before", path.display(), folder.display())]
+    NoWitness {
+        /// The home.
+        folder: PathBuf,
+        /// Where the witness was.
+        path: PathBuf,
+    },
+    /// A file cannot be the witness.
+    #[error("`{}` cannot be the witness of this home: {rule}", path.display())]
+    Witness {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        rule: String,
+    },
     /// Nobody has this name.
     #[error("nobody here is called `{name}`{hint}")]
     UnknownPerson {

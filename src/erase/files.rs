@@ -32,13 +32,15 @@ pub(super) fn journal_of(
 ) -> Result<Journal, HomeError> {
     let path = folder.join("journal");
     let journal = Journal::open(disk, &path)?;
-    match journal.stands(&state.journal) {
-        Stands::Elsewhere => {
-            let what = format!("it does not begin where the last erasure ended: {OLDER}");
-            Err(HomeError::Damaged { path, offset: 12, what })
-        }
-        _ => Ok(journal),
+    if journal.stands(&state.journal) == Stands::Elsewhere {
+        let what = format!("it does not begin where the last erasure ended: {OLDER}");
+        return Err(HomeError::Damaged { path, offset: 12, what });
     }
+    if state.stopped.is_some_and(|stop| !journal.holds(&stop)) {
+        let what = format!("somebody whose erasure was stopped for is not in it: {OLDER}");
+        return Err(HomeError::Damaged { path, offset: 44, what });
+    }
+    Ok(journal)
 }
 
 /// Makes the name of `folder` durable.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::HomeError;
 use super::gather::{Frame, gather};
 use super::home::Home;
-use super::journal::Job;
+use super::job::Job;
 use crate::data::Dataset;
 use crate::evaluate::equivalence::{Pairs, group_means};
 use crate::evaluate::{Equivalence, Evidence, RetainedVerdict, Scores, SubjectDrop};
@@ -29,13 +29,16 @@ pub(super) const MOST: usize = 8192;
 pub struct Limits {
     /// Percentage points of accuracy that may be lost on what is retained.
     pub drop: f64,
+    /// Percentage points that each person who stays may lose for sure: their holdouts are few, and one
+    /// answer moves much, so it is the lower end of the 95 % interval of the drop that must not be above.
+    pub worst: f64,
     /// The test for what is left of somebody.
     pub equivalence: Equivalence,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { drop: 5.0, equivalence: Equivalence::default() }
+        Self { drop: 5.0, worst: 20.0, equivalence: Equivalence::default() }
     }
 }
 
@@ -48,6 +51,9 @@ pub struct Gated {
     pub holdouts: Option<RetainedVerdict>,
     /// The one of them who lost most.
     pub worst_off: Option<SubjectDrop>,
+    /// What was asked of everybody who stays, and whether it held; none in a record of before it was.
+    #[serde(default)]
+    pub each: Option<EachVerdict>,
     /// Whether their probability of the true label is as if it had never been learnt.
     pub memory: Option<Evidence>,
     /// The same of wrong answers.
@@ -56,6 +62,26 @@ pub struct Gated {
     pub beside_ancestor: bool,
     /// Whether the candidate may be served.
     pub passed: bool,
+}
+
+/// Whether nobody who stays lost too much for sure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EachVerdict {
+    /// Whether it is so.
+    pub passed: bool,
+    /// The limit, in percentage points.
+    pub limit: f64,
+    /// The one whose loss is surest: of whom the interval of the drop begins highest.
+    pub surest: SubjectDrop,
+}
+
+impl EachVerdict {
+    /// Of the drops of everybody; `None` of nobody.
+    fn of(drops: &[SubjectDrop], limit: f64) -> Option<Self> {
+        let sure = |of: &SubjectDrop| of.drop.interval95[0];
+        let surest = *drops.iter().max_by(|a, b| sure(a).total_cmp(&sure(b)))?;
+        Some(Self { passed: sure(&surest) <= limit, limit, surest })
+    }
 }
 
 impl Gated {
@@ -69,9 +95,13 @@ impl Gated {
         let known = |what: &str, of: &Option<Evidence>| {
             of.as_ref().map(|of| format!("{what} {:?}", of.verdict).to_lowercase())
         };
+        let one = self.worst_off.map(|of| {
+            format!("worst-off person {:+.1} points on {}", -of.drop.points, of.drop.samples)
+        });
         let parts = [
             drop("calibration", &self.calibration),
             drop("holdouts", &self.holdouts),
+            one,
             known("what is remembered:", &self.memory),
             known("errors:", &self.errors),
         ];
@@ -151,12 +181,13 @@ impl Home {
             let (right, _) = asked(candidate, set)?;
             calibration = Some(retained(calibrated, &right, limits.drop)?);
         }
-        let mut worst = None;
+        let (mut worst, mut each) = (None, None);
         if let Some(set) = &probes.holdouts {
             let (right, _) = asked(candidate, set)?;
             holdouts = Some(retained(held, &right, limits.drop)?);
             let subjects: Vec<u32> = set.subjects.iter().copied().take(MOST).collect();
-            worst = retained_by_subject(held, &right, &subjects)?.into_iter().next();
+            let drops = retained_by_subject(held, &right, &subjects)?;
+            (worst, each) = (drops.first().copied(), EachVerdict::of(&drops, limits.worst));
         }
         let (memory, errors) = match ancestor {
             Some(ancestor) => self.probe([candidate, ancestor], &leaving, limits)?,
@@ -165,12 +196,14 @@ impl Home {
         let kept = |of: &Option<RetainedVerdict>| of.as_ref().is_none_or(|verdict| verdict.passed);
         let failed = crate::evaluate::equivalence::Verdict::Failed;
         let known = [&memory, &errors].into_iter().flatten().any(|e| e.verdict == failed);
-        let passed = kept(&calibration) && kept(&holdouts) && !known;
+        let nobody = each.is_none_or(|each| each.passed);
+        let passed = kept(&calibration) && kept(&holdouts) && nobody && !known;
         let beside_ancestor = false;
         Ok(Gated {
             calibration,
             holdouts,
             worst_off: worst,
+            each,
             memory,
             errors,
             beside_ancestor,
@@ -282,4 +315,36 @@ fn asked(model: &Artifact, set: &Dataset) -> Result<(Vec<bool>, Vec<f64>), HomeE
         best == label
     });
     Ok((right.collect(), scores.confidences()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_who_loses_for_sure_fails_and_one_who_may_have_does_not() {
+        let answers = |lost: usize, of: usize| {
+            let (before, after): (Vec<bool>, Vec<bool>) =
+                (0..of).map(|at| (true, at >= lost)).unzip();
+            (before, after)
+        };
+        let verdict = |people: &[(usize, usize)], limit| {
+            let (mut before, mut after, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
+            for (subject, (lost, of)) in people.iter().enumerate() {
+                let (was, is) = answers(*lost, *of);
+                (before.extend(was), after.extend(is));
+                subjects.extend(vec![subject as u32; *of]);
+            }
+            let drops = retained_by_subject(&before, &after, &subjects).unwrap();
+            EachVerdict::of(&drops, limit).unwrap()
+        };
+        // One answer of three is a third of them, and tells next to nothing.
+        let unsure = verdict(&[(0, 50), (1, 3)], 20.0);
+        assert!(unsure.passed && unsure.surest.drop.interval95[0] < 20.0, "{unsure:?}");
+        // Most of forty is no accident, however well the others are off.
+        let sure = verdict(&[(0, 50), (1, 3), (24, 40)], 20.0);
+        assert!(!sure.passed && sure.surest.subject == 2, "{sure:?}");
+        assert!(verdict(&[(24, 40)], 100.0).passed);
+        assert!(EachVerdict::of(&[], 20.0).is_none());
+    }
 }

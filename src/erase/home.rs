@@ -3,7 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `keyring` | every key, and the state: which models there are, which is served, who is gone |
-//! | `keys/device.N.key` | the device key of generation N (with a file store) |
+//! | `keys/device.N.key` | the device key of generation N, where it is a file |
+//! | `keys/tpm` | which TPM has the device keys, and what it gives them for, where it has them |
 //! | `base.esm` | the base, if it is of a population; an enrolled one lies in a slot |
 //! | `vault.redb` | samples, sealed |
 //! | `slots/NAME.slot` | a model, sealed under a key of its own |
@@ -20,18 +21,20 @@ use super::error::HomeError;
 use super::files::{
     Opened, decoded, empty_enough, fit, journal_of, open_base, open_slot, sync_above,
 };
-use super::journal::{Job, Journal};
+use super::job::Job;
+use super::journal::{Journal, Stands};
 use super::receipt::{Guarantee, SigningKey};
 use super::slot;
 use super::state::{Base, Model, State};
 use super::upkeep::spend_ballast;
+use super::witness::{Missing, heed};
 use crate::base::disk::{Disk, replace};
 use crate::base::entropy;
 use crate::data::{Anchor, Dataset};
 use crate::format::{AnchorPart, Dtype, Facts, ModelFile, Provenance};
 use crate::model::Network;
 use crate::model::file::{self, Artifact};
-use crate::vault::{FileKeyStore, Handle, Key, KeyStore, Keyring, Level, Quota, Store};
+use crate::vault::{FileKeyStore, Handle, Key, KeyPlace, KeyStore, Keyring, Level, Quota, Store};
 
 /// The name of the key that signs receipts.
 pub(super) const SIGNING: &str = "signing";
@@ -93,6 +96,26 @@ pub fn lock_path(folder: &Path) -> PathBuf {
 /// The key store in the home itself.
 pub fn file_keys(folder: &Path) -> Box<dyn KeyStore> {
     Box::new(FileKeyStore::new(&folder.join("keys")))
+}
+
+/// The key store of a new home with its keys at `place`.
+///
+/// # Errors
+/// If it is a TPM that does not answer, or this program was built without.
+pub fn new_keys(
+    disk: &dyn Disk,
+    folder: &Path,
+    place: &KeyPlace,
+) -> Result<Box<dyn KeyStore>, HomeError> {
+    Ok(place.store(disk, &folder.join("keys"))?)
+}
+
+/// The key store that a home was made with.
+///
+/// # Errors
+/// As [`new_keys`].
+pub fn keys_of(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn KeyStore>, HomeError> {
+    Ok(KeyPlace::found(disk, &folder.join("keys"))?)
 }
 
 impl Home {
@@ -159,18 +182,43 @@ impl Home {
     /// are removed again.
     ///
     /// # Errors
-    /// If it is none, or a file of it is not what was written.
+    /// If it is none, a file of it is not what was written, or it is older than its witness.
     pub fn open(
+        disk: Box<dyn Disk + Send>,
+        folder: &Path,
+        keys: Box<dyn KeyStore>,
+    ) -> Result<Self, HomeError> {
+        Self::open_witnessed(disk, folder, keys, Missing::Refuse)
+    }
+
+    /// As [`Home::open`], for a home whose witness is lost and is to be named anew. One that is there is
+    /// heeded.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
+    pub fn open_without_witness(
+        disk: Box<dyn Disk + Send>,
+        folder: &Path,
+        keys: Box<dyn KeyStore>,
+    ) -> Result<Self, HomeError> {
+        Self::open_witnessed(disk, folder, keys, Missing::Pass)
+    }
+
+    fn open_witnessed(
         mut disk: Box<dyn Disk + Send>,
         folder: &Path,
         mut keys: Box<dyn KeyStore>,
+        missing: Missing,
     ) -> Result<Self, HomeError> {
         let path = keyring_path(folder);
         if !disk.exists(&path)? {
             return Err(HomeError::NoHome { path: folder.to_path_buf() });
         }
-        let keyring = Keyring::open(disk.as_mut(), &path, keys.as_mut())?;
+        let keyring = Keyring::read(disk.as_ref(), &path, keys.as_ref())?;
         let state = decoded(&keyring, &path)?;
+        // Before anything is changed: what was put back may be somebody's only copy.
+        heed(disk.as_ref(), folder, &state, missing)?;
+        keyring.destroy_others(disk.as_mut(), keys.as_mut())?;
         let journal = journal_of(disk.as_ref(), folder, &state)?;
         let index = folder.join("vault.redb");
         let store = match Store::open(disk.as_mut(), &index).map_err(HomeError::from) {
@@ -199,6 +247,9 @@ impl Home {
             attends: false,
         };
         home.in_need(Self::hold_against_state)?;
+        if missing == Missing::Refuse {
+            home.bear_witness()?;
+        }
         home.sweep()?;
         if home.job().is_none() {
             // Where there is no room now, there may be at the end of the next erasure.
@@ -214,16 +265,26 @@ impl Home {
     }
 
     /// Writes keys and state: under the same device key where they only grew, under a new one where
-    /// something must be out of reach.
+    /// something must be out of reach. A new device key, and a stop that they did not know of, is a mark,
+    /// of which the witness is told behind them.
     ///
     /// # Errors
     /// If they cannot be written; what is in memory is then what is on the disk.
     pub(super) fn keep(
         &mut self,
         mut keyring: Keyring,
-        state: State,
+        mut state: State,
         rotate: bool,
     ) -> Result<(), HomeError> {
+        let stopped = match self.journal.stands(&state.journal) {
+            Stands::Open => self.journal.last_stop(),
+            _ => None,
+        };
+        let marks = rotate || (stopped.is_some() && stopped != state.stopped);
+        state.stopped = stopped;
+        if marks {
+            state.advance()?;
+        }
         keyring.set_state(state.encode()?);
         let (disk, keys) = (self.disk.as_mut(), self.keys.as_mut());
         let kept = match rotate {
@@ -244,7 +305,14 @@ impl Home {
                 return Err(error.into());
             }
         }
-        Ok(())
+        if marks { self.bear_witness() } else { Ok(()) }
+    }
+
+    /// Lets keyring and witness know of a stop, so that a journal without it is noticed. The stop itself
+    /// is in the journal, and stands: where this fails, the next step does it.
+    pub(super) fn mark_stop(&mut self) {
+        let (keyring, state) = (self.keyring.clone(), self.state.clone());
+        let _ = self.keep(keyring, state, false);
     }
 
     /// Sets how many bytes of memory a run may take; `None` for no limit.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use super::error::HomeError;
 use super::gate::Gated;
 use super::home::Home;
-use super::journal::{Choice, Decision, Job};
+use super::job::{Failed, Job, Open};
+use super::journal::{Choice, Decision};
 use super::learn::Done;
 use super::receipt::{
-    Accuracy, Destroyed, EarlierModel, Estimate, Evidence, Fate, Gate, Guarantee, Hex, Lineage,
-    MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt, Request, Software, Times, Verdict,
-    limits, settings,
+    Accuracy, Bounded, Destroyed, EarlierModel, Estimate, Evidence, FailedWay, Fate, Gate,
+    Guarantee, Hex, Lapse, Lineage, MeasuredOn, Method, Models, Ppm, Probe, Probed, Receipt,
+    Request, Rollback, Software, Times, Verdict, limits, settings,
 };
 use super::receipt::{Power, VERSION};
 use super::slot;
@@ -38,6 +39,16 @@ impl Home {
             return Guarantee::Reset;
         }
         Job::class(decision.choice, inherited)
+    }
+
+    /// What would notice that the whole home was put back.
+    pub fn rollback(&self) -> Rollback {
+        match (self.keys.apart(), self.state.witness.is_some()) {
+            (false, false) => Rollback::None,
+            (false, true) => Rollback::Witness,
+            (true, false) => Rollback::Tpm,
+            (true, true) => Rollback::TpmAndWitness,
+        }
     }
 
     /// Whether somebody who was never learnt may have been, before an approximate repair.
@@ -124,6 +135,7 @@ impl Home {
             policy: job.policy(),
             served_until_repaired: job.serve_until_repaired(),
             evidence: evidence(self.keys.level()),
+            rollback: Some(self.rollback()),
             models: Models {
                 parent: Hex(decision.parent),
                 child: child.map_or(Hex([0; 32]), |child| child.id.into()),
@@ -134,7 +146,7 @@ impl Home {
             method: self.method(job, decision, guarantee)?,
             gate,
             destroyed: destroyed(decision, state, self.keyring.generation()),
-            not_covered: not_covered(self.returned(decision)),
+            not_covered: not_covered(self.rollback(), self.keys.level(), self.returned(decision)),
             millijoules: None,
             times,
         })
@@ -225,11 +237,17 @@ impl Home {
             epochs,
             steps,
             restarts: job.resumed.into(),
+            failed_before: job.failed.iter().take(limits::MAX_MEASURED).map(failed).collect(),
         })
     }
 }
 
-fn requested(open: &super::journal::Open, committed: u64) -> Request {
+fn failed(way: &Failed) -> FailedWay {
+    let at = if way.learnt { Lapse::Gate } else { Lapse::Run };
+    FailedWay { name: way.choice.name().into(), at }
+}
+
+fn requested(open: &Open, committed: u64) -> Request {
     Request {
         id: Hex(open.request.id),
         subject: Hex(open.request.commitment),
@@ -267,6 +285,7 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
         confidence,
         accuracies: Vec::new(),
         probes: Vec::new(),
+        worst_off: None,
     };
     let told = job.gated.as_ref().map(|(_, verdict)| &verdict.told).filter(|_| learnt);
     let Some(gated) = told.and_then(|told| serde_json::from_str::<Gated>(told).ok()) else {
@@ -287,7 +306,11 @@ fn gate_of(job: &Job, learnt: bool) -> Gate {
     }
     let doubt = probes.iter().any(|probe| probe.verdict == Verdict::Inconclusive);
     let verdict = if doubt { Verdict::Inconclusive } else { Verdict::Passed };
-    Gate { verdict, confidence, accuracies, probes }
+    let worst_off = gated.each.and_then(|each| {
+        let verdict = if each.passed { Verdict::Passed } else { Verdict::Failed };
+        Some(Bounded { limit: Ppm::of(each.limit / 100.0)?, verdict })
+    });
+    Gate { verdict, confidence, accuracies, probes, worst_off }
 }
 
 fn accuracy(on: MeasuredOn, of: &RetainedVerdict, beside: bool) -> Option<Accuracy> {
@@ -352,15 +375,29 @@ fn destroyed(decision: &Decision, state: &State, generation: u64) -> Vec<Destroy
     all
 }
 
-fn not_covered(returned: bool) -> Vec<String> {
+fn not_covered(rollback: Rollback, level: Level, returned: bool) -> Vec<String> {
     let returned = returned.then_some(
         "an earlier life of the subject here: the model that serves had to forget somebody once, and a subject who was erased and came back under another key is not known to be the same",
     );
-    let always = [
-        "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
-        "copies outside this home: back-ups, recordings, other devices, whoever was told",
+    let snapshot = match rollback {
+        Rollback::None => Some(
+            "a snapshot of the whole home, key store included, that was taken before: no witness outside the home was given",
+        ),
+        Rollback::Witness => Some(
+            "a snapshot of the whole home, key store included, that is put back together with its witness",
+        ),
+        _ if level < Level::L3 => Some(
+            "a snapshot of the TPM's own state, where that lies in files, that is put back together with the home",
+        ),
+        _ => None,
+    };
+    let flash = (level < Level::L2).then_some(
         "blocks that a flash disk has not reused yet may still hold a device key that was a file",
+    );
+    let always = [
+        "copies outside this home: back-ups, recordings, other devices, whoever was told",
         "memory that the system swapped out",
     ];
-    always.into_iter().chain(returned).map(String::from).collect()
+    let some = snapshot.into_iter().chain(flash).chain(always).chain(returned);
+    some.map(String::from).collect()
 }

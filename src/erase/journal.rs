@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::HomeError;
 use super::learn::Done;
-use super::receipt::{Guarantee, Policy};
+use super::receipt::Policy;
 use super::state::Id;
 use crate::base::bytes::Reader;
 use crate::base::disk::{Disk, replace};
@@ -130,6 +130,28 @@ pub enum Event {
     Failed(u64, String),
     /// A process found the job open and goes on with it.
     Resumed(u64),
+    /// What the gate is to hold the candidate against, as it was asked for with the request before.
+    Bounded(Bounds),
+}
+
+/// How much accuracy a request lets be lost, in percentage points; none where it did not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// On what is retained.
+    pub drop: Option<f64>,
+    /// By the person who is worst off.
+    pub worst: Option<f64>,
+}
+
+impl Bounds {
+    /// The narrower of both, each for itself.
+    pub(super) fn narrower(self, other: Self) -> Self {
+        let least = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { drop: least(self.drop, other.drop), worst: least(self.worst, other.worst) }
+    }
 }
 
 /// The journal, in memory and on disk.
@@ -247,6 +269,17 @@ impl Journal {
         self.link
     }
 
+    /// The link behind the newest stop.
+    pub fn last_stop(&self) -> Option<Id> {
+        let stop = self.events.iter().rposition(|event| matches!(event, Event::Stopped(_)));
+        stop.map(|at| self.links[at])
+    }
+
+    /// Whether an event ends at `link`.
+    pub fn holds(&self, link: &Id) -> bool {
+        self.links.contains(link)
+    }
+
     /// Where it stands, if the last job ended at `last`.
     pub fn stands(&self, last: &Id) -> Stands {
         match self.head == *last {
@@ -271,143 +304,22 @@ fn link_of(before: &Id, record: &[u8]) -> Id {
     Digest::of_parts(LINK, &[before, record]).0
 }
 
-/// A request that is open.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Open {
-    /// As it was received.
-    pub request: Request,
-    /// When the models that know them stopped answering.
-    pub stopped: Option<u64>,
-    /// When their samples and keys were gone.
-    pub shredded: Option<u64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The requests that are open, and how far they are: what the events add up to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Job {
-    /// Those that were received and not cancelled.
-    pub requests: Vec<Open>,
-    /// When the models that know them stopped answering.
-    pub stopped: Option<u64>,
-    /// What was decided.
-    pub decision: Option<(u64, Decision)>,
-    /// When samples and keys went, and how many.
-    pub shredded: Option<(u64, Count)>,
-    /// When the candidate was written, and what came of the work.
-    pub unlearnt: Option<(u64, Option<Done>)>,
-    /// What the gate said.
-    pub gated: Option<(u64, Verdict)>,
-    /// What failed.
-    pub failures: Vec<String>,
-    /// The ways that failed.
-    pub tried: Vec<Choice>,
-    /// How often a process went on with it.
-    pub resumed: u32,
-    /// What samples went before this, in rounds that were restarted.
-    pub gone: Count,
-}
-
-impl Job {
-    /// What `events` add up to; `None` if no request is open.
-    pub fn of(events: &[Event]) -> Option<Self> {
-        let mut job = Self::default();
-        for event in events {
-            job.take(event);
-        }
-        (!job.requests.is_empty()).then_some(job)
+    #[test]
+    fn a_record_of_an_older_journal_is_what_it_was() {
+        // New kinds of events come behind the others.
+        let spelt = |event: &Event| postcard::to_allocvec(event).unwrap();
+        assert_eq!(spelt(&Event::Cancelled([7; 16])), [&[1][..], &[7; 16]].concat());
+        assert_eq!(spelt(&Event::Stopped(5)), [2, 5]);
+        assert_eq!(spelt(&Event::Unlearnt(5, None)), [5, 5, 0]);
+        assert_eq!(spelt(&Event::Resumed(5)), [8, 5]);
+        let bounds = Bounds { drop: Some(1.0), worst: None };
+        assert_eq!(spelt(&Event::Bounded(bounds))[0], 9);
+        let other = Bounds { drop: Some(2.0), worst: Some(3.0) };
+        let both = Bounds { drop: Some(1.0), worst: Some(3.0) };
+        assert_eq!((bounds.narrower(other), other.narrower(bounds)), (both, both));
     }
-
-    fn take(&mut self, event: &Event) {
-        match event {
-            Event::Received(request) => {
-                // Whatever was decided trains on what must go now.
-                let request = request.clone();
-                self.requests.push(Open { request, stopped: None, shredded: None });
-                self.restart();
-                self.stopped = None;
-                if let Some((_, count)) = self.shredded.take() {
-                    self.gone = count;
-                }
-            }
-            Event::Cancelled(id) => self.requests.retain(|open| open.request.id != *id),
-            Event::Stopped(at) => {
-                self.stopped = Some(*at);
-                self.requests.iter_mut().for_each(|open| _ = open.stopped.get_or_insert(*at));
-            }
-            Event::Decided(at, decision) => self.decision = Some((*at, decision.clone())),
-            Event::Shredded(at, count) => {
-                self.shredded = Some((*at, sum(self.gone, *count)));
-                self.requests.iter_mut().for_each(|open| _ = open.shredded.get_or_insert(*at));
-            }
-            Event::Unlearnt(at, done) => self.unlearnt = Some((*at, done.clone())),
-            Event::Gated(at, verdict) => self.gated = Some((*at, verdict.clone())),
-            Event::Failed(_, why) => {
-                self.failures.push(why.clone());
-                // What a process died of says nothing about the way.
-                let judged = self.decision.as_ref().filter(|_| self.unlearnt.is_some());
-                self.tried.extend(judged.map(|(_, decision)| decision.choice));
-                self.restart();
-            }
-            Event::Resumed(_) => self.resumed += 1,
-        }
-    }
-
-    fn restart(&mut self) {
-        (self.decision, self.unlearnt, self.gated) = (None, None, None);
-    }
-
-    /// Everybody who is to be erased, in order, each once.
-    pub fn people(&self) -> Vec<Handle> {
-        let mut all: Vec<Handle> = self.requests.iter().map(|open| open.request.person).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// Shred first, if anybody asked for it or somebody came while it was under way.
-    pub fn policy(&self) -> Policy {
-        let first = |open: &Open| open.request.policy == Policy::ShredFirst;
-        if self.requests.iter().any(first) { Policy::ShredFirst } else { Policy::AuditFirst }
-    }
-
-    /// The first deadline.
-    pub fn deadline(&self) -> Option<u64> {
-        self.requests.iter().filter_map(|open| open.request.deadline).min()
-    }
-
-    /// The method that was asked for; that of the first who asked for one.
-    pub fn method(&self) -> Option<Choice> {
-        self.requests.iter().find_map(|open| open.request.method)
-    }
-
-    /// Whether the base knows one of them.
-    pub fn in_base(&self) -> bool {
-        self.requests.iter().any(|open| open.request.in_base)
-    }
-
-    /// Whether everybody agreed that the old model may answer until it is repaired.
-    pub fn serve_until_repaired(&self) -> bool {
-        self.requests.iter().all(|open| open.request.serve_until_repaired)
-    }
-
-    /// The class that a choice gives to a model whose ancestor has `inherited`. It is contagious: what
-    /// begins with, or goes back to, a model that had to forget somebody may not claim more than that model
-    /// does, as the one who goes now may be the one who came back. Where nobody was learnt nothing changes,
-    /// and the receipt says what it does not cover.
-    pub fn class(choice: Choice, inherited: Guarantee) -> Guarantee {
-        let own = match choice {
-            Choice::NeverLearnt => Guarantee::NeverLearnt,
-            Choice::ExactReplay => Guarantee::ExactReplay,
-            Choice::L1Sparse => Guarantee::Approximate,
-            Choice::Reset => Guarantee::Reset,
-        };
-        match (own, inherited) {
-            (Guarantee::ExactReplay | Guarantee::Reset, Guarantee::Approximate) => inherited,
-            _ => own,
-        }
-    }
-}
-
-fn sum(a: Count, b: Count) -> Count {
-    Count { samples: a.samples + b.samples, held: a.held + b.held, bytes: a.bytes + b.bytes }
 }

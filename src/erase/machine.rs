@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::error::HomeError;
 use super::gate::Limits;
 use super::home::Home;
-use super::journal::{Choice, Decision, Event, Job, Verdict};
+use super::job::{Job, Next};
+use super::journal::{Choice, Decision, Event, Verdict};
 use super::learn::{Done, Onlooker};
-use super::receipt::{Hex, Policy};
+use super::receipt::Hex;
 use super::slot;
 use super::state::{Base, Model, State};
 use crate::base::clock;
@@ -41,45 +42,6 @@ pub struct Erased {
     pub failures: Vec<String>,
 }
 
-/// The next thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// To stop the models that know them.
-    Stop,
-    /// To decide how.
-    Decide,
-    /// To destroy samples and keys.
-    Shred,
-    /// To learn.
-    Unlearn,
-    /// To judge.
-    Gate,
-    /// To let the candidate serve, and to give a receipt.
-    Commit,
-}
-
-impl Job {
-    /// What is to be done next.
-    pub fn next(&self) -> Next {
-        let first = self.policy() == Policy::ShredFirst;
-        if self.stopped.is_none() {
-            Next::Stop
-        } else if self.decision.is_none() {
-            Next::Decide
-        } else if first && self.shredded.is_none() {
-            Next::Shred
-        } else if self.unlearnt.is_none() {
-            Next::Unlearn
-        } else if self.gated.is_none() {
-            Next::Gate
-        } else if self.shredded.is_none() {
-            Next::Shred
-        } else {
-            Next::Commit
-        }
-    }
-}
-
 impl Home {
     /// Notes that a process found an erasure open. Says whether there is one.
     ///
@@ -101,12 +63,13 @@ impl Home {
     /// If the journal cannot be written.
     pub fn stop_noted(&mut self) -> Result<(), HomeError> {
         match self.job() {
-            Some(job) if job.stopped.is_none() => self.note(Event::Stopped(clock::now())),
+            Some(job) if job.stopped.is_none() => self.stop(),
             _ => Ok(()),
         }
     }
 
-    /// Carries every open request through to its receipt; `None` if none is open.
+    /// Carries every open request through to its receipt; `None` if none is open. What was asked for with
+    /// a request comes before `limits`.
     ///
     /// # Errors
     /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a file cannot be read or written.
@@ -138,7 +101,7 @@ impl Home {
         match job.next() {
             // A model wants more room than any ballast has.
             Next::Unlearn => self.unlearn(job, onlooker)?,
-            Next::Stop => self.in_need(|home| home.note(Event::Stopped(clock::now())))?,
+            Next::Stop => self.in_need(Self::stop)?,
             Next::Decide => self.in_need(|home| home.decide(job))?,
             Next::Shred => self.in_need(|home| home.shred(job))?,
             Next::Gate => self.in_need(|home| home.gate(job, limits))?,
@@ -149,6 +112,12 @@ impl Home {
 
     fn note(&mut self, event: Event) -> Result<(), HomeError> {
         self.journal.add(self.disk.as_mut(), vec![event])
+    }
+
+    fn stop(&mut self) -> Result<(), HomeError> {
+        self.note(Event::Stopped(clock::now()))?;
+        self.mark_stop();
+        Ok(())
     }
 
     /// Decides how, and makes the key of what will be written.
@@ -293,7 +262,7 @@ impl Home {
     }
 
     fn gate(&mut self, job: &Job, limits: Limits) -> Result<(), HomeError> {
-        let decision = decision(job)?;
+        let (decision, limits) = (decision(job)?, job.limits(limits));
         let now = clock::now();
         let Some(work) = &decision.work else {
             let verdict = Verdict { told: String::new(), passed: true };
@@ -320,9 +289,10 @@ impl Home {
         self.note(Event::Failed(
             now,
             format!(
-                "{} did not pass the gate ({} points may be lost): {}",
+                "{} did not pass the gate ({} points may be lost, {} by one person): {}",
                 decision.choice.name(),
                 limits.drop,
+                limits.worst,
                 gated.told()
             ),
         ))
@@ -353,9 +323,11 @@ impl Home {
             state.journal = self.journal.link();
             self.keep(keyring, state, true)?;
         }
+        // Whoever holds the receipt holds it against every older copy.
+        self.bear_witness()?;
         self.reopen_base()?;
         self.sweep()?;
-        self.compact()?;
+        self.compact_timed()?;
         let (_, count) = job.shredded.unwrap_or_default();
         let erased = self.told(job, &decision, count)?;
         self.journal.close(self.disk.as_mut(), self.state.journal)?;

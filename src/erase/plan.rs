@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::cost::Pace;
 use super::error::HomeError;
 use super::home::Home;
-use super::journal::{Choice, Job};
+use super::job::Job;
+use super::journal::Choice;
 use super::slot;
 use super::state::{Leg, Model, Work};
 use crate::base::clock::Stopwatch;
@@ -34,6 +35,9 @@ pub struct Way {
     pub seconds: f64,
     /// Seconds of judging what it comes to.
     pub judging: f64,
+    /// Seconds of what else there is to do: keys and samples destroyed, the receipt, the index made smaller;
+    /// where something is learnt, also asking the model that was served, which the gate holds it against.
+    pub settling: f64,
     /// Bytes of memory that it is expected to take at most.
     pub bytes: u64,
     /// Why it cannot be taken, where it cannot.
@@ -58,6 +62,13 @@ pub struct Plan {
     pub ways: Vec<Way>,
     /// The one that is taken.
     pub choice: Choice,
+}
+
+impl Way {
+    /// Seconds of all of it.
+    pub fn whole(&self) -> f64 {
+        self.seconds + self.judging + self.settling
+    }
 }
 
 impl Plan {
@@ -93,13 +104,16 @@ impl Home {
         let live = self.state.live_model().filter(|model| model.holds(people)).cloned();
         let ancestor = self.clean_ancestor(people).cloned();
         let mut ways = Vec::new();
+        let settling;
         if live.is_none() && !in_base {
+            settling = self.settling_seconds(self.pace(&[], people)?.scan_seconds())?;
             ways.push(still(Choice::NeverLearnt, None));
         } else {
             let steps = live.iter().flat_map(|model| &model.steps);
             let mut bounds: Vec<u64> = steps.map(|step| step.leg.upto).collect();
             bounds.push(self.state.learnt_upto());
             let mut pace = self.pace(&bounds, people)?;
+            settling = self.settling_seconds(pace.scan_seconds())?;
             let (live, ancestor) = (live.as_ref(), ancestor.as_ref());
             let replay = self.replay(&mut pace, live, ancestor, in_base)?;
             let approximate = self.l1_sparse(&mut pace, people, in_base)?;
@@ -110,6 +124,7 @@ impl Home {
             ways.extend(if nothing { [reset, approximate] } else { [approximate, reset] });
         }
         for way in &mut ways {
+            way.settling = settling + way.judging;
             self.hold_against_limits(way, seconds);
         }
         let possible = |way: &&Way| way.obstacle.is_none();
@@ -132,7 +147,7 @@ impl Home {
         // What failed is not tried again: the same replay would give the same bytes.
         let asked = match job.failures.len() {
             0 => job.method(),
-            1 if !job.tried.contains(&Choice::ExactReplay) => Some(Choice::ExactReplay),
+            1 if !job.tried(Choice::ExactReplay) => Some(Choice::ExactReplay),
             _ => Some(Choice::Reset),
         };
         self.plan(&job.people(), job.in_base(), asked, left)
@@ -146,7 +161,7 @@ impl Home {
             way.obstacle = Some(format!("{} bytes of memory, {limit} are allowed", way.bytes));
             return;
         }
-        let whole = way.seconds + way.judging;
+        let whole = way.whole();
         if let Some(left) = seconds.filter(|left| whole > SAFETY * left) {
             way.obstacle = Some(format!("{whole:.1} s, {left:.0} s are left until the deadline"));
         }
@@ -261,11 +276,13 @@ impl Home {
         let judging = self.judging_seconds(pace, &model)?;
         let plan = compute.name();
         let work = Work { slot: slot::fresh_name()?, start, legs, plan, adapts: false, roots };
-        Ok(Way { choice, seconds, judging, bytes, obstacle: None, work: Some(work) })
+        let (settling, obstacle) = (0.0, None);
+        Ok(Way { choice, seconds, judging, settling, bytes, obstacle, work: Some(work) })
     }
 }
 
 fn still(choice: Choice, obstacle: Option<&str>) -> Way {
     let obstacle = obstacle.map(str::to_string);
-    Way { choice, seconds: 0.0, judging: 0.0, bytes: 0, obstacle, work: None }
+    let (seconds, judging, settling) = (0.0, 0.0, 0.0);
+    Way { choice, seconds, judging, settling, bytes: 0, obstacle, work: None }
 }

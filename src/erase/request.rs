@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::error::HomeError;
 use super::home::Home;
-use super::journal::{Choice, Event, Job, Request};
+use super::job::Job;
+use super::journal::{Bounds, Choice, Event, Request};
 use super::receipt::{Hex, Nonce, Policy, commit, limits::MAX_REQUESTS};
 use crate::base::{clock, entropy, scrub};
 use crate::format::Provenance;
@@ -27,6 +28,9 @@ pub struct Wish {
     pub nonce: Option<Nonce>,
     /// Whether an enrolled base knows them; it is taken to.
     pub not_in_base: bool,
+    /// How much accuracy may be lost, where it is not for whoever carries it out to say. It is kept with
+    /// the request; of several requests in one repair the narrowest holds.
+    pub bounds: Bounds,
 }
 
 impl Wish {
@@ -40,6 +44,7 @@ impl Wish {
             serve_until_repaired: false,
             nonce: None,
             not_in_base: false,
+            bounds: Bounds::default(),
         }
     }
 }
@@ -65,6 +70,18 @@ pub enum Served {
     Slot(String),
     /// Nobody.
     Nobody,
+}
+
+/// Refuses bounds that are no percentage points.
+fn bounded(bounds: Bounds) -> Result<(), HomeError> {
+    let fields = [("the drop", bounds.drop), ("the drop of one person", bounds.worst)];
+    for (field, points) in fields {
+        if let Some(points) = points.filter(|points| !(0.0..=100.0).contains(points)) {
+            let (found, expected) = (points.to_string(), "percentage points from 0 to 100");
+            return Err(HomeError::Setting { field, found, expected });
+        }
+    }
+    Ok(())
 }
 
 impl Home {
@@ -97,6 +114,7 @@ impl Home {
                 return Err(HomeError::Setting { field, found, expected });
             }
             asked.push(person);
+            bounded(wish.bounds)?;
             let id: [u8; 16] = entropy::bytes()?;
             tickets.push(Ticket {
                 request: Hex(id).to_string(),
@@ -116,6 +134,9 @@ impl Home {
                 in_base: self.base_may_know() && !wish.not_in_base,
                 at: now,
             }));
+            if wish.bounds != Bounds::default() {
+                events.push(Event::Bounded(wish.bounds));
+            }
         }
         if asked.len() > MAX_REQUESTS {
             let (field, found) = ("subjects at once", asked.len().to_string());
@@ -125,6 +146,9 @@ impl Home {
             events.push(Event::Stopped(clock::now()));
         }
         self.in_need(|home| home.journal.add(home.disk.as_mut(), events.clone()))?;
+        if stop || running {
+            self.mark_stop();
+        }
         Ok(tickets)
     }
 

@@ -1,5 +1,7 @@
 //! What a home knows of itself. It lies in the keyring, so that it changes together with the keys.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::HomeError;
@@ -9,8 +11,12 @@ use crate::format::Provenance;
 use crate::train::Recipe;
 use crate::vault::{Handle, Quota};
 
-/// The version of [`State`] that this program writes and reads.
-const VERSION: u32 = 1;
+/// The version of [`State`] that this program writes. It reads all from 1 on.
+const VERSION: u32 = 2;
+/// What version 2 has behind version 1, as a home has it that has none of it: no witness, no marks, no
+/// chain, no stop, nothing measured.
+const BEHIND_VERSION_1: [u8; 43] = [0; 43];
+const CHAIN: &str = "unlearn home: chain of marks, version 1";
 
 /// A digest as bytes.
 pub type Id = [u8; 32];
@@ -47,6 +53,16 @@ pub struct State {
     pub last_receipt: Id,
     /// The link of the journal at which the last job ended.
     pub journal: Id,
+    /// The file outside the home that knows how far it has come, where one was named.
+    pub witness: Option<PathBuf>,
+    /// How often something happened that must not be undone: a stop, a new device key.
+    pub mark: u64,
+    /// The chain of those: another for another life of the home.
+    pub chain: Id,
+    /// The link of the journal behind the newest stop, as long as that job is open.
+    pub stopped: Option<Id>,
+    /// Seconds a byte of records that the last compaction of the index took; 0 where none was measured.
+    pub compacting: f64,
 }
 
 /// The model package that was installed, or what took its place.
@@ -162,7 +178,23 @@ impl State {
             receipts: 0,
             last_receipt: [0; 32],
             journal: [0; 32],
+            witness: None,
+            mark: 0,
+            chain: [0; 32],
+            stopped: None,
+            compacting: 0.0,
         }
+    }
+
+    /// Counts something that must not be undone.
+    ///
+    /// # Errors
+    /// If the state does not encode.
+    pub(super) fn advance(&mut self) -> Result<(), HomeError> {
+        self.mark += 1;
+        // The chain so far is in the state.
+        self.chain = Digest::of_parts(CHAIN, &[&self.encode()?]).0;
+        Ok(())
     }
 
     /// As bytes for the keyring.
@@ -180,8 +212,17 @@ impl State {
 
     /// Out of the keyring. `None` if another version wrote it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (state, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
-        (rest.is_empty() && state.version == VERSION).then_some(state)
+        let old;
+        let whole = match bytes.first() {
+            Some(1) => {
+                old = zeroize::Zeroizing::new([bytes, &BEHIND_VERSION_1].concat());
+                &old[..]
+            }
+            _ => bytes,
+        };
+        let (state, rest) = postcard::take_from_bytes::<Self>(whole).ok()?;
+        let known = (1..=VERSION).contains(&state.version);
+        (rest.is_empty() && known).then_some(Self { version: VERSION, ..state })
     }
 
     /// The model in `slot`.
@@ -238,5 +279,51 @@ impl Model {
     /// Its id in hexadecimal.
     pub fn id_text(&self) -> String {
         Digest(self.id).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_the_first_version_is_read() {
+        let base = Base {
+            id: [3; 32],
+            provenance: Provenance::Population,
+            slot: None,
+            dead: false,
+            class: Guarantee::NeverLearnt,
+        };
+        let quota = Quota { samples: 300, bytes: 1 << 20 };
+        let state = State::new([7; 16], 5, 0.2, quota, base);
+        let mut old = state.encode().unwrap();
+        assert_eq!(State::decode(&old).as_ref(), Some(&state));
+        assert_eq!(old.split_off(old.len() - BEHIND_VERSION_1.len()), BEHIND_VERSION_1);
+        assert!(State::decode(&old).is_none(), "half of a state of this version");
+        old[0] = 1;
+        assert_eq!(State::decode(&old).as_ref(), Some(&state));
+        old[0] = 3;
+        assert!(State::decode(&old).is_none());
+    }
+
+    #[test]
+    fn marks_of_two_lives_differ() {
+        let base = Base {
+            id: [3; 32],
+            provenance: Provenance::Population,
+            slot: None,
+            dead: false,
+            class: Guarantee::NeverLearnt,
+        };
+        let mut one = State::new([7; 16], 5, 0.2, Quota { samples: 3, bytes: 3 }, base);
+        let mut other = State { adaptations: 1, ..one.clone() };
+        one.advance().unwrap();
+        other.advance().unwrap();
+        assert_eq!((one.mark, other.mark), (1, 1));
+        assert_ne!(one.chain, other.chain);
+        let before = one.chain;
+        one.advance().unwrap();
+        assert!(one.mark == 2 && one.chain != before);
     }
 }

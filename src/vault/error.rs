@@ -64,6 +64,40 @@ pub enum VaultError {
         /// Its generation.
         generation: u64,
     },
+    /// The TPM refused, or is not there.
+    #[error("the TPM at `{tcti}`: cannot {what}: {why}; {advice}")]
+    Tpm {
+        /// Where it was looked for.
+        tcti: String,
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// What it said.
+        why: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A device key is not in the TPM, or is none.
+    #[error(
+        "the TPM at `{tcti}` has no device key of generation {generation} for this home: it was destroyed, or this is another TPM; what is sealed under it cannot be read without it"
+    )]
+    NoTpmKey {
+        /// Where it was looked for.
+        tcti: String,
+        /// Its generation.
+        generation: u64,
+    },
+    /// The program cannot speak to a TPM.
+    #[error("the device keys belong into a TPM (`{}`), and this program was built without: build it with `cargo build --release --features tpm` (on Debian after `apt-get install libtss2-dev pkg-config`)", path.display())]
+    BuiltWithout {
+        /// What the home knows of its TPM, or would.
+        path: PathBuf,
+    },
+    /// An attempt that was cut short had its keys elsewhere.
+    #[error("`{}` is of an attempt to make a home here with its device keys elsewhere: choose the same place for keys again, or another folder", path.display())]
+    OtherKeys {
+        /// What it left behind.
+        path: PathBuf,
+    },
     /// A person who is not here.
     #[error("nobody here has the handle {handle}")]
     Unknown {

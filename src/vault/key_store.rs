@@ -65,6 +65,83 @@ pub trait KeyStore: Send {
     fn remove(&mut self, disk: &mut dyn Disk, generation: u64) -> Result<(), VaultError>;
     /// How far out of reach a key is that was removed.
     fn level(&self) -> Level;
+    /// Whether keys lie outside the home, so that a copy of the home lacks them.
+    fn apart(&self) -> bool {
+        false
+    }
+}
+
+/// Where a new home keeps its device keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In files of the home.
+    #[default]
+    Files,
+    /// In the TPM at this TCTI, as `device:/dev/tpmrm0`.
+    Tpm(String),
+}
+
+impl KeyPlace {
+    /// The TPM that Linux shares among those who want it.
+    pub const TPM: &str = "device:/dev/tpmrm0";
+
+    /// The store of a new home with its keys here; `folder` is for what lies in the home, and need not be
+    /// there yet.
+    ///
+    /// # Errors
+    /// If the TPM does not answer, this program was built without it, or an attempt that was cut short
+    /// had its keys elsewhere.
+    pub fn store(&self, disk: &dyn Disk, folder: &Path) -> Result<Box<dyn KeyStore>, VaultError> {
+        let of_tpm = disk.exists(&settings_path(folder))?;
+        match self {
+            Self::Files if of_tpm => Err(VaultError::OtherKeys { path: settings_path(folder) }),
+            Self::Files => Ok(Box::new(FileKeyStore::new(folder))),
+            Self::Tpm(tcti) => {
+                if disk.exists(folder)? {
+                    let files = FileKeyStore::new(folder);
+                    if let Some(generation) = files.generations(disk)?.first() {
+                        return Err(VaultError::OtherKeys { path: files.path(*generation) });
+                    }
+                }
+                in_tpm(disk, folder, Some(tcti))
+            }
+        }
+    }
+
+    /// The store of the home whose keys, or what is known of them, lie in `folder`.
+    ///
+    /// # Errors
+    /// If they lie in a TPM that does not answer, or this program was built without it.
+    pub fn found(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn KeyStore>, VaultError> {
+        match disk.exists(&settings_path(folder))? {
+            true => in_tpm(disk, folder, None),
+            false => Ok(Box::new(FileKeyStore::new(folder))),
+        }
+    }
+}
+
+/// What a home knows of its TPM.
+fn settings_path(folder: &Path) -> PathBuf {
+    folder.join("tpm")
+}
+
+#[cfg(feature = "tpm")]
+fn in_tpm(
+    disk: &dyn Disk,
+    folder: &Path,
+    tcti: Option<&str>,
+) -> Result<Box<dyn KeyStore>, VaultError> {
+    use super::tpm::TpmKeyStore;
+    let path = settings_path(folder);
+    Ok(Box::new(match tcti {
+        Some(tcti) => TpmKeyStore::create(disk, path, tcti)?,
+        None => TpmKeyStore::open(disk, path)?,
+    }))
+}
+
+#[cfg(not(feature = "tpm"))]
+fn in_tpm(_: &dyn Disk, folder: &Path, _: Option<&str>) -> Result<Box<dyn KeyStore>, VaultError> {
+    Err(VaultError::BuiltWithout { path: settings_path(folder) })
 }
 
 /// Device keys as files that only their owner may read, `device.1.key` and so on: [`Level::L1`].
@@ -76,8 +153,8 @@ pub struct FileKeyStore {
     folder: PathBuf,
 }
 
-const MAGIC: &[u8; 8] = b"unlearnk";
-const CONTEXT: &str = "unlearn vault: keyring, version 1";
+pub(super) const MAGIC: &[u8; 8] = b"unlearnk";
+pub(super) const CONTEXT: &str = "unlearn vault: keyring, version 1";
 
 impl FileKeyStore {
     /// The store in `folder`, which is there.
@@ -102,7 +179,7 @@ impl FileKeyStore {
     }
 }
 
-fn check_of(key: &[u8; 32]) -> [u8; 4] {
+pub(super) fn check_of(key: &[u8; 32]) -> [u8; 4] {
     let digest = Digest::of_parts("unlearn vault: check of a device key, version 1", &[key]).0;
     [digest[0], digest[1], digest[2], digest[3]]
 }

@@ -25,11 +25,15 @@ mod purge;
 mod samples;
 mod seal;
 mod store;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 pub use error::VaultError;
 pub use handle::Handle;
-pub use key_store::{FileKeyStore, KeyStore, Level};
+pub use key_store::{FileKeyStore, KeyPlace, KeyStore, Level};
 pub use keyring::Keyring;
 pub use samples::{Count, Header, MAX_OWNERS, NewSample, Sample, Values, broken_rule};
 pub use seal::Key;
 pub use store::{Added, Person, Quota, Store};
+#[cfg(feature = "tpm")]
+pub use tpm::TpmKeyStore;

@@ -45,6 +45,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
             clock_went_backwards: false,
         },
         evidence: Evidence::L1,
+        rollback: Some(Rollback::Witness),
         models: Models {
             parent: Hex([1; 32]),
             child: Hex([2; 32]),
@@ -69,6 +70,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
             epochs: 10,
             steps: 130,
             restarts: 2,
+            failed_before: vec![FailedWay { name: "exact-replay".into(), at: Lapse::Run }],
         },
         gate: Gate {
             verdict: Verdict::Passed,
@@ -87,6 +89,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
                 margin: Ppm(100_000),
                 power: Power::Poor,
             }],
+            worst_off: Some(Bounded { limit: Ppm(200_000), verdict: Verdict::Passed }),
         },
         destroyed: vec![Destroyed {
             what: "the subject's key".into(),

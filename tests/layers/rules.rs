@@ -47,7 +47,7 @@ pub const UNSAFE: [&str; 12] = [
 ];
 
 /// Crates that have a home: nobody else names them.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("candle_core", &["model/"]),
     ("candle_nn", &["model/"]),
     ("cudarc", &["sparse/cuda/"]),
@@ -58,6 +58,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("getrandom", &["base/entropy.rs"]),
     ("redb", &["vault/"]),
     ("chacha20poly1305", &["vault/seal.rs"]),
+    ("tss_esapi", &["vault/tpm.rs"]),
     ("ed25519_dalek", &["erase/receipt/"]),
     ("coset", &["erase/receipt/"]),
     ("seccompiler", &["cli/"]),

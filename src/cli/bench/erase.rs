@@ -203,7 +203,7 @@ fn one(
         let wish = Wish { policy: Policy::AuditFirst, method: choice, ..Wish::new(&args.leaves) };
         home.receive(vec![wish], true)?;
         // The gate's limit is wide open: a way that fails is a figure here, not a reason for another.
-        let limits = Limits { drop: 100.0, ..Limits::default() };
+        let limits = Limits { drop: 100.0, worst: 100.0, ..Limits::default() };
         erased = home.carry_out(limits, &mut ())?;
         let bytes = home.receipt_bytes(1)?;
         receipt = bytes.len() as u64;

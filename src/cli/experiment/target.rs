@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::fault::Fault;
 use crate::base::hash::Digest;
 use crate::base::rng::Stream;
-use crate::data::{Dataset, Partition, Scenario, Splits, Values};
+use crate::data::{Amount, Dataset, Partition, Scenario, Splits, Values};
 use crate::evaluate::Sets;
 
 /// The sets of a trial, and what they are.
@@ -67,7 +67,8 @@ impl Target {
         }
         let draw = Stream::new(seed, "experiment/held-out").word();
         let kept = skeleton(&data.train, &reported.retain);
-        let Partition { forget, .. } = Scenario::Random(share).forget_indices(&kept, draw)?;
+        let Partition { forget, .. } =
+            Scenario::Random(Amount::Share(share)).forget_indices(&kept, draw)?;
         let forget: Vec<usize> = forget.into_iter().map(|index| reported.retain[index]).collect();
         let stays = |index: &usize| forget.binary_search(index).is_err();
         let retain = (0..data.train.len()).filter(stays).collect();

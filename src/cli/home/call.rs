@@ -7,7 +7,7 @@ use crate::base::clock::Stopwatch;
 use crate::data::Augment;
 use crate::erase::receipt::{Nonce, Policy};
 use crate::erase::{
-    Choice, Given, Home, HomeError, Limits, Onlooker, Ticket, Wish, default_recipe,
+    Bounds, Choice, Given, Home, HomeError, Limits, Onlooker, Ticket, Wish, default_recipe,
 };
 use crate::sparse::Isa;
 use crate::train::{Recipe, Schedule, Trained};
@@ -123,6 +123,9 @@ pub struct Erasure {
     /// Percentage points of accuracy that may be lost.
     #[serde(default)]
     pub max_drop: Option<f64>,
+    /// Percentage points of accuracy that each person who stays may lose for sure.
+    #[serde(default)]
+    pub max_worst_drop: Option<f64>,
 }
 
 fn shred_first() -> Policy {
@@ -185,7 +188,7 @@ pub(super) fn perform(
                 true => None,
                 false => {
                     home.limit_memory(how.memory);
-                    home.carry_out(limits(&how), onlooker)?
+                    home.carry_out(Limits::default(), onlooker)?
                 }
             };
             Ok(json!({ "tickets": tickets, "stopped_seconds": seconds, "erased": erased }))
@@ -217,12 +220,6 @@ pub(super) fn given(samples: Vec<Line>) -> Result<Vec<Given>, HomeError> {
     samples.into_iter().enumerate().map(|(index, line)| line.given(index)).collect()
 }
 
-/// The gate's limits, where they were given.
-pub(super) fn limits(how: &Erasure) -> Limits {
-    let limits = Limits::default();
-    Limits { drop: how.max_drop.unwrap_or(limits.drop), ..limits }
-}
-
 /// Takes an erasure in, and stops what knows them unless it is for later. With the seconds that it took.
 pub(super) fn receive(home: &mut Home, how: &Erasure) -> Result<(Vec<Ticket>, f64), HomeError> {
     let watch = Stopwatch::start();
@@ -247,6 +244,7 @@ pub(super) fn receive(home: &mut Home, how: &Erasure) -> Result<(Vec<Ticket>, f6
             serve_until_repaired: how.serve_until_repaired,
             nonce,
             not_in_base: how.not_in_base,
+            bounds: Bounds { drop: how.max_drop, worst: how.max_worst_drop },
         });
     }
     let tickets = home.receive(wishes, !how.later)?;

@@ -67,8 +67,13 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "HEX")]
     nonce: Option<String>,
     /// Percentage points of accuracy that may be lost on what is retained
+    /// [default: 5]. A resume holds to it too
     #[arg(long, value_name = "POINTS")]
     max_drop: Option<f64>,
+    /// Percentage points that each person who stays may lose for sure, by the lower end of the 95 %
+    /// interval on what they held out [default: 20]
+    #[arg(long, value_name = "POINTS")]
+    max_worst_drop: Option<f64>,
     /// Bytes of memory that the repair may take
     #[arg(long, value_name = "LIMIT", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
@@ -108,6 +113,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         nonces: args.nonce.iter().cloned().collect(),
         memory: args.memory.map(|bytes| bytes.0),
         max_drop: args.max_drop,
+        max_worst_drop: args.max_worst_drop,
     };
     let asked_for = how.method.map(Choice::name);
     let how = match &args.ticket {

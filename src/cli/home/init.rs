@@ -7,11 +7,12 @@ use serde_json::json;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out, told};
 use super::Where;
+use super::witness::absolute;
 use crate::base::disk::{FileDisk, Lock, read_at_most};
 use crate::base::hash::Digest;
 use crate::base::units::Bytes;
-use crate::erase::{Home, HomeError, Setup, file_keys, lock_path};
-use crate::vault::Quota;
+use crate::erase::{Home, HomeError, Setup, lock_path, new_keys};
+use crate::vault::{KeyPlace, Quota};
 
 /// The longest base.
 const MAX_BASE: u64 = 4 << 30;
@@ -19,7 +20,7 @@ const MAX_BASE: u64 = 4 << 30;
 /// Make a home: the folder in which a device keeps its people's samples, and what it learns from them.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn init --home home --base base.esm\n\nThe base says whose data is in it (`unlearn prune --provenance`), and has an anchor set (`--anchor N`).\nA base of a `population` is kept as it is. One that is `enrolled`, with people of this site in it, is\nsealed under a key that can be destroyed."
+    after_help = "Example: unlearn init --home home --base base.esm\n\nThe base says whose data is in it (`unlearn prune --provenance`), and has an anchor set (`--anchor N`).\nA base of a `population` is kept as it is. One that is `enrolled`, with people of this site in it, is\nsealed under a key that can be destroyed.\n\nDevice keys are files of the home (evidence level L1), or lie in a TPM (L2, L3 in a chip of its own):\n`--keys tpm` is `--keys tpm:device:/dev/tpmrm0`, the only kind that a process under the filter of system\ncalls reaches (`swtpm` and `mssim` want the network). The home remembers it."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]
@@ -39,8 +40,24 @@ pub(in super::super) struct Args {
     /// The most bytes of samples
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = Bytes::parse)]
     max_bytes: Bytes,
+    /// Where device keys lie: `file`, or `tpm[:TCTI]` in a program that was built with it
+    #[arg(long, value_name = "file|tpm[:TCTI]", default_value = "file", value_parser = place)]
+    keys: KeyPlace,
+    /// A file outside the home, by which a copy of the whole home that was put back is noticed;
+    /// `unlearn witness` names it later
+    #[arg(long, value_name = "FILE")]
+    witness: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Reads a place for device keys.
+fn place(words: &str) -> Result<KeyPlace, String> {
+    match words.split_once(':').unwrap_or((words, KeyPlace::TPM)) {
+        ("file", KeyPlace::TPM) => Ok(KeyPlace::Files),
+        ("tpm", tcti) if !tcti.is_empty() => Ok(KeyPlace::Tpm(tcti.into())),
+        _ => Err("expected `file`, `tpm`, or `tpm:TCTI` as `tpm:device:/dev/tpmrm0`".into()),
+    }
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
@@ -52,24 +69,29 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if folder.join("keyring").exists() {
         return Err(HomeError::HomeThere { path: folder.clone() }.into());
     }
-    let made = !folder.exists();
-    let home = if made {
-        Home::init(Box::new(FileDisk), folder, file_keys(folder), package, &args.base, setup)?
-    } else {
-        let Some(_lock) = Lock::take(&lock_path(folder))? else {
-            return Err(HomeError::Busy { path: folder.clone() }.into());
-        };
-        Home::init(Box::new(FileDisk), folder, file_keys(folder), package, &args.base, setup)?
+    let _lock = match folder.exists() {
+        true => match Lock::take(&lock_path(folder))? {
+            None => return Err(HomeError::Busy { path: folder.clone() }.into()),
+            lock => lock,
+        },
+        false => None,
     };
+    let keys = new_keys(&FileDisk, folder, &args.keys)?;
+    let witness = args.witness.as_ref().map(absolute).transpose()?;
+    let mut home = Home::init(Box::new(FileDisk), folder, keys, package, &args.base, setup)?;
+    if witness.is_some() {
+        home.set_witness(witness)?;
+    }
     let key = home.signing_key()?.public().to_string();
     let base = Digest(home.state().base.id);
     let model = &home.base().network.description.name;
+    let level = format!("{:?}", home.level());
     let text = format!(
-        "{}: a home for {model} ({}, {})\nreceipts are signed by {key}: note it where nobody can change it\n",
+        "{}: a home for {model} ({}, {}), keys destroyed to level {level}\nreceipts are signed by {key}: note it where nobody can change it\n",
         folder.display(),
         base.short(),
         format!("{:?}", home.state().base.provenance).to_lowercase(),
     );
-    let value = json!({ "command": "init", "home": told(folder), "model": model, "base": base.to_string(), "key": key });
+    let value = json!({ "command": "init", "home": told(folder), "model": model, "base": base.to_string(), "key": key, "level": level, "rollback_cover": home.rollback() });
     out.result(&text, &value)
 }

@@ -16,6 +16,7 @@ mod serve;
 mod socket;
 mod status;
 mod tell;
+mod witness;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -27,10 +28,11 @@ pub(super) use call::Call;
 use super::fault::Fault;
 use super::setting::Out;
 use super::watch;
-use crate::base::disk::{FileDisk, Lock};
+use crate::base::disk::{Disk, FileDisk, Lock};
 use crate::base::scrub;
-use crate::erase::{Home, HomeError, Onlooker, file_keys, lock_path};
+use crate::erase::{Home, HomeError, Onlooker, keys_of, lock_path};
 use crate::train::{Control, Progress};
+use crate::vault::KeyStore;
 
 pub(super) use adapt::Args as AdaptArgs;
 pub(super) use cancel::Args as CancelArgs;
@@ -42,6 +44,7 @@ pub(super) use predict::Args as PredictArgs;
 pub(super) use resume::Args as ResumeArgs;
 pub(super) use serve::Args as ServeArgs;
 pub(super) use status::Args as StatusArgs;
+pub(super) use witness::Args as WitnessArgs;
 pub(super) use worker::Args as WorkerArgs;
 
 pub(super) use adapt::run as adapt;
@@ -54,6 +57,7 @@ pub(super) use predict::run as predict;
 pub(super) use resume::run as resume;
 pub(super) use serve::run as serve;
 pub(super) use status::run as status;
+pub(super) use witness::run as witness;
 pub(super) use worker::run as worker;
 
 /// Which home.
@@ -74,12 +78,20 @@ pub(super) struct Held {
 impl Held {
     /// Opens the home in `folder`, if nobody else has it.
     pub(super) fn open(folder: &Path) -> Result<Option<Self>, Fault> {
+        Self::open_by(folder, Home::open)
+    }
+
+    /// As [`Held::open`], by a way of opening.
+    pub(super) fn open_by(
+        folder: &Path,
+        open: impl FnOnce(Box<dyn Disk + Send>, &Path, Box<dyn KeyStore>) -> Result<Home, HomeError>,
+    ) -> Result<Option<Self>, Fault> {
         guard()?;
         if !folder.join("keyring").exists() {
             return Err(HomeError::NoHome { path: folder.to_path_buf() }.into());
         }
         let Some(lock) = Lock::take(&lock_path(folder))? else { return Ok(None) };
-        let home = Home::open(Box::new(FileDisk), folder, file_keys(folder))?;
+        let home = open(Box::new(FileDisk), folder, keys_of(&FileDisk, folder)?)?;
         Ok(Some(Self { home, lock }))
     }
 }

@@ -137,7 +137,6 @@ struct Inner {
     home: Home,
     oracle: Option<(Served, Oracle, String)>,
     worker: Option<Child>,
-    limits: Limits,
     adapted: Option<Result<Adapted, String>>,
     erased: Vec<Erased>,
     trouble: Option<String>,
@@ -158,7 +157,6 @@ impl Shared {
             home,
             oracle: None,
             worker: None,
-            limits: Limits::default(),
             adapted: None,
             erased: Vec::new(),
             trouble: None,
@@ -324,7 +322,6 @@ impl Shared {
         }
         let seconds = watch.seconds();
         inner.home.limit_memory(how.memory);
-        inner.limits = call::limits(how);
         inner.trouble = None;
         self.changed.notify_all();
         let mut erased = None;
@@ -412,7 +409,7 @@ impl Inner {
 
     fn step(&mut self) {
         let Some(job) = self.home.job() else { return };
-        match self.home.step(&job, self.limits, &mut ()) {
+        match self.home.step(&job, Limits::default(), &mut ()) {
             Ok(Some(erased)) => {
                 self.oracle = None;
                 self.erased.push(erased);

@@ -69,6 +69,8 @@ pub(super) fn of(home: &Home) -> Result<Value, HomeError> {
         "key": home.signing_key()?.public().to_string(),
         "evidence_level": format!("{:?}", home.level()),
         "generation": home.generation(),
+        "rollback_cover": home.rollback().to_string(),
+        "witness": home.witness().map(|path| path.display().to_string()),
         "base": { "id": Digest(state.base.id).to_string(), "provenance": format!("{:?}", state.base.provenance).to_lowercase(), "sealed": state.base.slot.is_some() },
         "served": served,
         "models": models.collect::<Vec<_>>(),

@@ -60,7 +60,7 @@ pub(super) fn predicted(value: &Value) -> String {
 
 pub(super) fn plan(value: &Value) -> String {
     let plan = &value["plan"];
-    let mut table = Table::new(["way", "seconds", "memory", "possible"]);
+    let mut table = Table::new(["way", "learning", "in all", "memory", "possible"]);
     for way in list(plan, "ways") {
         let taken = way["choice"] == plan["choice"];
         let possible = match way["obstacle"].as_str() {
@@ -68,10 +68,13 @@ pub(super) fn plan(value: &Value) -> String {
             None if taken => "taken".into(),
             None => "yes".into(),
         };
+        let parts = ["seconds", "judging", "settling"].map(|part| seconds(way, part).0);
+        let in_all = Seconds(parts.iter().sum());
         let cost = |text: String| if count(way, "bytes") == 0 { "-".into() } else { text };
         table.row(vec![
             word(way, "choice").into(),
             cost(seconds(way, "seconds").to_string()),
+            in_all.to_string(),
             cost(Bytes(count(way, "bytes")).to_string()),
             possible,
         ]);
@@ -136,7 +139,7 @@ pub(super) fn resumed(value: &Value) -> String {
 pub(super) fn status(value: &Value) -> String {
     let base = &value["base"];
     let mut text = format!(
-        "{}: device {}\nbase {} ({}{})\nanswers now: {}\nreceipts {}, signed by {}\nkeys: generation {}, evidence level {}\n",
+        "{}: device {}\nbase {} ({}{})\nanswers now: {}\nreceipts {}, signed by {}\nkeys: generation {}, evidence level {}\nput back as a whole, it is noticed by: {}{}\n",
         word(value, "home"),
         word(value, "device"),
         short(word(base, "id")),
@@ -147,6 +150,8 @@ pub(super) fn status(value: &Value) -> String {
         word(value, "key"),
         count(value, "generation"),
         word(value, "evidence_level"),
+        word(value, "rollback_cover"),
+        value["witness"].as_str().map(|path| format!(" ({path})")).unwrap_or_default(),
     );
     if let Some(job) = value.get("under_way").filter(|job| !job.is_null()) {
         text += &match job["adaptation"] == true {

@@ -4,7 +4,7 @@ use super::super::fault::Fault;
 use super::super::setting::{Common, Out};
 use super::Where;
 use crate::base::disk::FileDisk;
-use crate::erase::{Home, HomeError, file_keys};
+use crate::erase::{Home, HomeError, keys_of};
 use crate::train::{Control, Progress};
 
 /// Do the work that a home has ordered, for the process that has the home.
@@ -19,7 +19,7 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(args: &Args, _: &Out) -> Result<(), Fault> {
     super::guard()?;
     let folder = &args.place.home;
-    let mut home = Home::attend(Box::new(FileDisk), folder, file_keys(folder))?;
+    let mut home = Home::attend(Box::new(FileDisk), folder, keys_of(&FileDisk, folder)?)?;
     let Some(work) = home.state().pending.clone() else {
         return Err(HomeError::NothingToLearn.into());
     };

@@ -56,9 +56,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if !verified.is_empty() {
         verify_chain(&verified).map_err(|error| Fault::CheckFailed(error.to_string()))?;
     }
-    let count = rows.len();
+    let count = match rows.len() {
+        1 => "1 receipt".to_string(),
+        count => format!("{count} receipts"),
+    };
     let value = json!({ "command": "receipt list", "key": key, "receipts": rows });
-    out.result(&format!("{table}{count} receipts, a chain under {key}\n"), &value)
+    out.result(&format!("{table}{count}, a chain under {key}\n"), &value)
 }
 
 fn bytes(hex: &Value) -> Vec<u8> {

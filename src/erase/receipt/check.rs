@@ -132,8 +132,15 @@ fn check_method(method: &Method) -> Checked {
     if !method.settings.is_object() {
         return Err(ReceiptError::Settings { rule: "they are no JSON object" });
     }
+    check_failed(method)?;
     check_value(&method.settings, MAX_DEPTH)?;
     at_most("bytes of settings", method.settings.to_string().len(), MAX_SETTINGS)
+}
+
+fn check_failed(method: &Method) -> Checked {
+    at_most("ways that failed", method.failed_before.len(), MAX_MEASURED)?;
+    let mut names = method.failed_before.iter().map(|failed| &failed.name);
+    names.try_for_each(|name| shows("method.failed_before", name, MAX_NAME))
 }
 
 fn check_value(value: &Value, depth: usize) -> Checked {
@@ -161,12 +168,16 @@ fn check_gate(gate: &Gate) -> Checked {
     holds(gate.confidence <= Ppm::WHOLE, "a confidence is above 100 %")?;
     let measured = gate.verdict != Verdict::NotMeasured;
     let figures = !gate.accuracies.is_empty() || !gate.probes.is_empty();
+    let figures = figures || gate.worst_off.is_some();
     holds(measured || !figures, "a gate that measured nothing has figures")?;
     let passed = gate.verdict == Verdict::Passed;
     holds(!passed || !gate.accuracies.is_empty(), "a gate passed that measured no accuracy")?;
     let failed = |verdict| verdict == Verdict::Failed;
     let some = gate.accuracies.iter().any(|accuracy| failed(accuracy.verdict));
     let any = some || gate.probes.iter().any(|probe| failed(probe.verdict));
+    let any = any || gate.worst_off.as_ref().is_some_and(|worst| failed(worst.verdict));
+    let bounded = gate.worst_off.iter().all(|worst| worst.limit <= Ppm::WHOLE);
+    holds(bounded, "a limit is above 100 %")?;
     holds(!(passed && any), "a gate passed of which a part failed")?;
     let whole = |probe: &super::fields::Probed| probe.margin <= Ppm::WHOLE;
     holds(gate.probes.iter().all(whole), "a margin is above 100 %")?;

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::error::ReceiptError;
 use super::hex::Hex;
 use super::words::{
-    Evidence, Fate, Guarantee, MeasuredOn, Policy, Power, Ppm, Probe, Verdict, Weights,
+    Evidence, Fate, Guarantee, Lapse, MeasuredOn, Policy, Power, Ppm, Probe, Rollback, Verdict,
+    Weights,
 };
 
 /// The version of receipts that this program writes and reads.
@@ -42,6 +43,9 @@ pub struct Receipt {
     pub times: Times,
     /// How sure it is that what was destroyed stays so.
     pub evidence: Evidence,
+    /// What would notice that the whole home was put back; not told by programs that knew of nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// The models before and after.
     pub models: Models,
     /// What the new model was made from, and what became of the old.
@@ -172,6 +176,19 @@ pub struct Method {
     pub steps: u64,
     /// How often the repair began or went on again after the power had gone.
     pub restarts: u64,
+    /// Ways that were tried before this one and failed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_before: Vec<FailedWay>,
+}
+
+/// A way that was tried and failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedWay {
+    /// Its name, as that of [`Method`].
+    pub name: String,
+    /// Where it failed.
+    pub at: Lapse,
 }
 
 /// `method`'s hyper-parameters for [`Method::settings`]: as JSON, each number with a fraction or an
@@ -235,6 +252,19 @@ pub struct Gate {
     pub accuracies: Vec<Accuracy>,
     /// What asked whether the model still knows the subjects, as far as their samples were still there.
     pub probes: Vec<Probed>,
+    /// Whether anybody who stays lost too much; a verdict and no figure, as it is of one person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_off: Option<Bounded>,
+}
+
+/// A loss that was held against a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounded {
+    /// The most that may be lost, as far as the 95 % interval is sure of it.
+    pub limit: Ppm,
+    /// Whether it held.
+    pub verdict: Verdict,
 }
 
 /// Accuracy on samples that are kept.

@@ -60,8 +60,8 @@ pub use chain::{Chain, Head, verify_chain};
 pub use commitment::{Nonce, commit, opens};
 pub use error::ReceiptError;
 pub use fields::{
-    Accuracy, Destroyed, EarlierModel, Estimate, Gate, Lineage, Method, Models, Probed, Receipt,
-    Request, Software, Times, VERSION, settings,
+    Accuracy, Bounded, Destroyed, EarlierModel, Estimate, FailedWay, Gate, Lineage, Method, Models,
+    Probed, Receipt, Request, Software, Times, VERSION, settings,
 };
 pub use hex::Hex;
 pub use key::{PublicKey, SigningKey};
@@ -69,7 +69,8 @@ pub use key_change::{ClaimedKeyChange, KEY_CHANGE_VERSION, KeyChange, VerifiedKe
 pub use signed::{Claimed, Signed, Verified};
 pub use told::{Standing, told, told_claim, told_key_change, value};
 pub use words::{
-    Evidence, Fate, Guarantee, MeasuredOn, Policy, Power, Ppm, Probe, Verdict, Weights,
+    Evidence, Fate, Guarantee, Lapse, MeasuredOn, Policy, Power, Ppm, Probe, Rollback, Verdict,
+    Weights,
 };
 
 /// What a file claims to be.

@@ -8,7 +8,7 @@ use super::fields::{Accuracy, Estimate, Gate, Lineage, Method, Receipt, Request}
 use super::hex::Hex;
 use super::key_change::VerifiedKeyChange;
 use super::signed::{Claimed, Verified};
-use super::words::Verdict;
+use super::words::{Lapse, Verdict};
 use crate::base::clock::Utc;
 use crate::base::hash::Digest;
 
@@ -142,17 +142,27 @@ fn tell_request(page: &mut Page, receipt: &Receipt, request: &Request) {
 }
 
 fn tell_repair(page: &mut Page, receipt: &Receipt) {
-    let Method { name, settings, guarantee, on_whose_word, seed, epochs, steps, restarts } =
+    let Method { name, settings, guarantee, on_whose_word, seed, epochs, steps, restarts, .. } =
         &receipt.method;
     let moment = |moment: Option<u64>| moment.map_or("-".into(), |at| Utc(at).to_string());
     page.line("guarantee", format!("{guarantee}: {}", guarantee.meaning()));
     page.line("on whose word", on_whose_word);
     page.line("evidence", format!("{}: {}", receipt.evidence, receipt.evidence.meaning()));
+    if let Some(rollback) = receipt.rollback {
+        page.line("rollback cover", format!("{rollback}: {}", rollback.meaning()));
+    }
     let served = match receipt.served_until_repaired {
         true => "the model that held the subject SERVED ON until it was repaired",
         false => "the model that held the subject was stopped at once",
     };
     page.line("policy", format!("{}; {served}", receipt.policy));
+    for failed in &receipt.method.failed_before {
+        let at = match failed.at {
+            Lapse::Run => "did not come to its end",
+            Lapse::Gate => "came to what did not hold",
+        };
+        page.line("tried before", format!("{}: it {at}", failed.name));
+    }
     page.line("method", name);
     if let Some(settings) = settings.as_object() {
         settings.iter().for_each(|(key, value)| page.line("", format!("{key} = {}", bare(value))));
@@ -199,6 +209,10 @@ fn tell_gate(page: &mut Page, gate: &Gate) {
         page.line("", format!("before {}", before.as_ref().map_or("not measured".into(), share)));
         page.line("", format!("after  {}", share(after)));
     }
+    if let Some(worst) = &gate.worst_off {
+        let what = format!("{}, nobody may lose more than {}", worst.verdict, worst.limit);
+        page.line("worst-off who stays", what);
+    }
     for probed in &gate.probes {
         let what = format!("{}, margin {}, power {}", probed.verdict, probed.margin, probed.power);
         page.line(&format!("{} of the subject", probed.probe), what);
@@ -225,6 +239,7 @@ pub fn value(receipt: &Receipt, standing: Standing, key: Hex<8>, hash: Digest) -
         "key_id": key.to_string(),
         "hash": hash.to_string(),
         "evidence": receipt.evidence.meaning(),
+        "rollback": receipt.rollback.map(super::words::Rollback::meaning),
         "guarantee": receipt.method.guarantee.meaning(),
         "late_seconds": receipt.requests.iter().map(late).collect::<Vec<_>>(),
         "receipt": serde_json::to_value(receipt).unwrap_or_default(),

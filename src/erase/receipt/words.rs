@@ -51,6 +51,50 @@ impl Evidence {
     }
 }
 
+/// What would notice that the whole home, its keys included, was put back from a copy of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rollback {
+    /// Nothing.
+    None,
+    /// A file outside the home that knows how far it had come.
+    Witness,
+    /// The TPM, which has no key of before any more.
+    Tpm,
+    /// Both.
+    TpmAndWitness,
+}
+
+impl Rollback {
+    /// What it means, and what it does not, for whoever reads the receipt.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::None => "a copy of the whole home from before, put back, would not be noticed",
+            Self::Witness => {
+                "a copy of the whole home from before is refused, unless its witness is put back too"
+            }
+            Self::Tpm => {
+                "a copy of the whole home from before cannot be opened, unless the TPM's own state is \
+                 put back too"
+            }
+            Self::TpmAndWitness => {
+                "a copy of the whole home from before cannot be opened, unless the TPM's own state and \
+                 the witness are put back too"
+            }
+        }
+    }
+}
+
+/// Where a way of repairing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lapse {
+    /// The run did not come to its end: it diverged, was late, or its process died.
+    Run,
+    /// What it came to did not pass the gate, or could not be read.
+    Gate,
+}
+
 /// How the weights that serve now are free of the subject. It is that of the worst of their ancestry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -172,7 +216,9 @@ macro_rules! told_as_spelt {
     })* };
 }
 
-told_as_spelt!(Policy, Evidence, Guarantee, Verdict, Power, Probe, MeasuredOn, Fate, Weights);
+told_as_spelt!(
+    Policy, Evidence, Guarantee, Verdict, Power, Probe, MeasuredOn, Fate, Weights, Rollback, Lapse
+);
 
 /// A share in parts of a million. A receipt holds no floating-point number: each has one spelling, and
 /// no reader rounds it differently.
