@@ -55,8 +55,8 @@ fn pictures(home: &Path, part: &str, count: u32) {
     let mut pixels = Vec::new();
     for label in &labels {
         for at in 0..64u8 {
-            let stripe = if at / 8 % 4 == *label { 0.3 } else { 0.0 };
-            pixels.push((255.0 * (0.7 * noise.unit() + stripe)) as u8);
+            let stripe = if at / 8 % 4 == *label { 0.15 } else { 0.0 };
+            pixels.push((255.0 * (0.85 * noise.unit() + stripe)) as u8);
         }
     }
     let data = home.join("stripes");
@@ -152,6 +152,17 @@ fn spread(values: &[f64]) -> String {
     format!("{mean:.2}±{:.2}", (squares / (n - 1.0)).sqrt())
 }
 
+/// Whether two cells of a table say the same, but for a last digit: a half may be rounded either way.
+fn alike(one: &str, other: &str) -> bool {
+    let numbers = |text: &str| -> Vec<f64> {
+        let parts = text.split(['±', '(', ')', ' ']).filter(|part| !part.is_empty());
+        parts.map(|part| part.parse().unwrap_or(f64::NAN)).collect()
+    };
+    let (one_of, other_of) = (numbers(one), numbers(other));
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.010_001 || (a.is_nan() && b.is_nan());
+    one_of.len() == other_of.len() && one_of.iter().zip(&other_of).all(near)
+}
+
 #[test]
 fn every_figure_of_the_table_follows_from_the_cells() {
     let home = undisturbed();
@@ -198,7 +209,10 @@ fn every_figure_of_the_table_follows_from_the_cells() {
                     expected.push(if all.is_empty() { "-".into() } else { spread(&all) });
                 }
             }
-            assert_eq!(found, expected, "{scenario}, {method}:\n{block}");
+            assert_eq!(found.len(), expected.len(), "{scenario}, {method}:\n{block}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(alike(found, expected), "{method}: {found} is not {expected}\n{block}");
+            }
         }
     }
     // Each seed's average gap, from its own figures.
@@ -229,7 +243,8 @@ fn the_cells_tell_what_they_were_made_from_and_their_files_are_there() {
         }
         let sparsity = cell["sparsity_percent"].as_f64().unwrap();
         let asked = if cell["mask"]["label"] == "dense" { 0.0 } else { 80.0 };
-        assert!((sparsity - asked).abs() < 0.1, "{sparsity}");
+        // Of 144 weights, a whole number stays.
+        assert!((sparsity - asked).abs() < 0.5, "{sparsity}");
     }
     let csv = text(home, "cells.csv");
     assert_eq!(csv.lines().count(), CELLS + 1);
@@ -243,8 +258,12 @@ fn the_cells_tell_what_they_were_made_from_and_their_files_are_there() {
         cell["scenario"].as_str().unwrap()
     );
     let said = common::program::json(&home.join("out"), &words);
-    assert_eq!(said["models"][0]["report"]["ua"], cell["metrics"]["ua"]);
-    assert_eq!(said["models"][0]["report"]["mia_efficacy"], cell["metrics"]["mia_efficacy"]);
+    for metric in ["ua", "ra", "ta", "mia_efficacy"] {
+        let value = |of: &Value| of[metric]["value"].as_f64().unwrap();
+        let (said, told) = (value(&said["models"][0]["report"]), value(&cell["metrics"]));
+        // Each went through its text once more or less.
+        assert!((said - told).abs() < 1e-9, "{metric}: {said} and {told}");
+    }
 }
 
 #[test]
@@ -252,15 +271,18 @@ fn a_run_that_is_killed_at_any_moment_goes_on_to_the_same_cells() {
     let expected = timeless(undisturbed());
     let home = folder(EXPERIMENT);
     let home = home.path();
-    for wait in [60, 350, 500, 700] {
+    let products = home.join("out/products");
+    for enough in [1, 4, 11, 30, 60, 90] {
         let mut child = command(home, RUN).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
+        let lie = || fs::read_dir(&products).map_or(0, Iterator::count);
+        while lie() < enough && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // SIGKILL: nothing is tidied up.
         let _ = child.kill();
         child.wait().unwrap();
     }
     // Half of a record, and a model file that is not the one it names.
-    let products = home.join("out/products");
     let named = |kind: &str, ending: &str| {
         let mut all: Vec<_> = fs::read_dir(&products).unwrap().map(|e| e.unwrap().path()).collect();
         all.sort();
@@ -350,8 +372,8 @@ fn the_page_needs_nothing_from_elsewhere_and_every_plot_says_what_it_is() {
     assert!(!html.contains("NaN") && !html.contains("inf<"));
     let plots: Vec<&str> =
         html.split("<svg viewBox").skip(1).filter(|svg| svg.contains("role=\"img\"")).collect();
-    // For each scenario four figures, the gap, the cost, and three radars under each of two masks.
-    assert_eq!(plots.len(), 2 * (4 + 1 + 1 + 3 * 2), "{}", plots.len());
+    // For each scenario four figures, the gap, the cost, and a radar a method under each of two masks.
+    assert_eq!(plots.len(), 2 * (4 + 1 + 1 + 2 * 2));
     for plot in &plots {
         let svg = plot.split("</svg>").next().unwrap();
         for part in ["<title>", "<desc>", "aria-label=\""] {

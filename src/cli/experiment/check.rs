@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::line::{ORIGINAL, RETRAIN};
@@ -48,6 +49,11 @@ pub(super) struct Claimed {
     memory: Option<Spanned<String>>,
     data_memory: Option<Spanned<String>>,
     jobs: Option<Spanned<usize>>,
+    /// Read before; here so that a message that lists the keys lists these too.
+    #[serde(rename = "methods")]
+    _methods: Option<IgnoredAny>,
+    #[serde(rename = "mask")]
+    _mask: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use super::super::report::{
 };
 use super::super::setting::isa;
 use super::line::{Line, ORIGINAL, RETRAIN};
-use super::summary::{Group, Row, Summary};
+use super::summary::{Group, Mean, Row, Summary};
 use super::table::{self, HEADS};
 use super::world::World;
 use serde_json::Value;
@@ -256,13 +256,7 @@ fn metric(
 
 fn gaps(world: &World<'_>, summary: &Summary<'_>, places: &Places) -> Scatter {
     let against = if places.by_mask { "against sparsity" } else { "by method" };
-    let mut clouds = clouds(
-        summary,
-        places,
-        |line| line.gap?.average,
-        |group| group.average.map(|mean| mean.mean),
-    );
-    clouds.retain(|cloud| cloud.name != RETRAIN);
+    let clouds = clouds(summary, places, gap, middle_gap);
     Scatter {
         title: format!("Average gap {against}, {}", world.experiment.scenarios[summary.scenario]),
         note: format!("{POINTS} Retrain is at 0."),
@@ -271,6 +265,20 @@ fn gaps(world: &World<'_>, summary: &Summary<'_>, places: &Places) -> Scatter {
         across: Across::Names(places.names.clone()),
         clouds,
     }
+}
+
+/// The average gap of one seed; retrain's own is 0.
+fn gap(line: &Line) -> Option<f64> {
+    match line.label == RETRAIN {
+        true => line.report.is_ok().then_some(0.0),
+        false => line.gap?.average,
+    }
+}
+
+/// The mean of [`gap`] over seeds.
+fn middle_gap(group: &Group<'_>) -> Option<f64> {
+    let gaps: Vec<f64> = group.lines.iter().filter_map(|line| gap(line)).collect();
+    Mean::of(&gaps).map(|mean| mean.mean)
 }
 
 fn radars(world: &World<'_>, summary: &Summary<'_>, mask: usize) -> Radars {
@@ -309,31 +317,24 @@ fn radars(world: &World<'_>, summary: &Summary<'_>, mask: usize) -> Radars {
 }
 
 fn cost(world: &World<'_>, summary: &Summary<'_>) -> Scatter {
-    let masks = &world.experiment.masks;
-    let mut clouds = Vec::new();
-    for row in summary.rows.iter().filter(|row| row.label != ORIGINAL) {
-        for group in &row.groups {
-            let name = match masks.len() {
-                1 => row.label.clone(),
-                _ => format!("{}, {}", row.label, masks[group.mask].label),
-            };
-            let gap = |line: &Line| match row.label == RETRAIN {
-                true => line.report.is_ok().then_some(0.0),
-                false => line.gap?.average,
-            };
-            let points = group.lines.iter().filter_map(|line| Some((line.rte?, gap(line)?)));
-            let points: Vec<(f64, f64)> = points.collect();
-            let average = match row.label == RETRAIN {
-                true => (!points.is_empty()).then_some(0.0),
-                false => group.average.map(|mean| mean.mean),
-            };
-            let middle = group.rte.map(|rte| rte.mean).zip(average);
-            clouds.push(Cloud { name, points, middles: middle.into_iter().collect() });
-        }
-    }
+    let cloud = |row: &Row<'_>| {
+        // What did not forget has no cost; its place among the colours stays.
+        let name = if row.label == ORIGINAL { String::new() } else { row.label.clone() };
+        let lines = row.groups.iter().flat_map(|group| &group.lines);
+        let points = lines.filter_map(|line| Some((line.rte?, gap(line)?))).collect();
+        let middle = |group: &Group<'_>| Some((group.rte?.mean, middle_gap(group)?));
+        Cloud { name, points, middles: row.groups.iter().filter_map(middle).collect() }
+    };
+    let clouds = summary.rows.iter().map(cloud).collect();
+    let through = match world.experiment.masks.len() {
+        1 => String::new(),
+        _ => " A line leads from mask to mask, in the order of the table.".into(),
+    };
     Scatter {
         title: format!("Cost against gap, {}", world.experiment.scenarios[summary.scenario]),
-        note: format!("{POINTS} Near the lower left corner is good: fast, and like retrain."),
+        note: format!(
+            "{POINTS}{through} Near the lower left corner is good: fast, and like retrain."
+        ),
         x: "wall time of forgetting, seconds, logarithmic".into(),
         y: "average gap to retrain, points".into(),
         across: Across::Powers,

@@ -181,6 +181,9 @@ impl<'a> World<'a> {
             kept => kept?,
         };
         self.store.keep(key, &kept)?;
+        // As whoever resumes will read it: a number that went through its text may differ in its last
+        // bit.
+        let kept = self.store.take(key)?.unwrap_or(kept);
         drop(claim);
         Ok(self.made(key, kept))
     }

@@ -34,7 +34,8 @@ pub struct Radar {
     pub yardstick: Vec<f64>,
 }
 
-const WIDTH: f64 = 240.0;
+/// Wide enough for the names beside the spokes.
+const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 216.0;
 const RADIUS: f64 = 76.0;
 
@@ -80,7 +81,9 @@ impl Radars {
                 write!(svg, "<path class=\"grid\" fill=\"none\" d=\"{}\"/>", outline(&|_| ring));
         }
         for (spoke, name) in self.spokes.iter().enumerate() {
-            let ([x, y], [tx, ty]) = (place(spoke, 1.0), place(spoke, 1.12));
+            // Above the top spoke two lines of words stand on its tip.
+            let far = if spoke == 0 { 1.22 } else { 1.12 };
+            let ([x, y], [tx, ty]) = (place(spoke, 1.0), place(spoke, far));
             let anchor = match tx - WIDTH / 2.0 {
                 far if far > 8.0 => "start",
                 far if far < -8.0 => "end",
