@@ -23,16 +23,21 @@ use unlearn::unlearn::{
     PruneWhile, RandomLabels, Retrain, Salun, Scrub, Start, Turns, forget,
 };
 
-/// A network at 80 % sparsity that learnt all samples of [`few`], and its two sets without `p01`.
+/// A network at 80 % sparsity that learnt all samples of [`few`] a little, and its two sets without `p01`.
 fn stage() -> (Network, Dataset, Dataset) {
+    learnt(4, "subject=p01")
+}
+
+/// A network at 80 % sparsity that learnt all samples of [`few`], and what a scenario keeps and forgets.
+fn learnt(epochs: usize, scenario: &str) -> (Network, Dataset, Dataset) {
     let data = few();
     let mut network = cnn16(1);
     let kept = masks(&network, 0.8, Allocation::Erk, Criterion::Magnitude, 1).unwrap();
     network.set_masks(kept);
     let mut state = State::new(network);
-    let recipe = Recipe { epochs: 4, batch: 32, ..Recipe::default() };
+    let recipe = Recipe { epochs, batch: 32, ..Recipe::default() };
     run(&mut state, &data.train, &recipe, None, Isa::best(), &mut Quiet).unwrap();
-    let sets = Sets::new(&Scenario::parse("subject=p01").unwrap(), &data, 1).unwrap();
+    let sets = Sets::new(&Scenario::parse(scenario).unwrap(), &data, 1).unwrap();
     let of = |indices: &[usize]| data.train.subset(indices);
     (state.network, of(&sets.retain), of(&sets.forget))
 }
@@ -194,7 +199,9 @@ impl Walk {
         let off = moved(&self.network.values, &found.values);
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let share = norm(&off) / norm(&expected);
-        assert!(share < 2e-3, "{what}: off by {share:.1e} of the way");
+        // A rectifier so near 0 that it opens in f32 and not in f64 is worth this much; a wrong term is
+        // worth the whole.
+        assert!(share < 1e-2, "{what}: off by {share:.1e} of the way");
         for (ours, theirs) in self.network.buffers.iter().zip(&found.buffers) {
             for (ours, theirs) in ours.values.iter().zip(&theirs.values) {
                 assert!((ours - theirs).abs() < 1e-3 * ours.abs().max(1e-2), "{what}: statistics");
@@ -350,28 +357,26 @@ fn no_method_brings_back_a_weight_and_each_heeds_what_it_says_it_reads() {
 
 #[test]
 fn what_is_forgotten_is_named_wrongly_and_what_is_kept_rightly() {
-    let (network, retain, gone) = stage();
+    let (network, retain, gone) = learnt(24, "class=0");
     let before = [wrong(&network, &gone), wrong(&network, &retain)];
     assert!(before[0] < 20.0 && before[1] < 20.0, "nothing was learnt: {before:?}");
-    let scrub = Scrub { tuning: tuning(6, 0.01), away: 4, temperature: 1.0, ..Scrub::default() };
+    let random = RandomLabels { tuning: tuning(8, 0.05), shuffled: true };
+    let salun = Salun { tuning: tuning(8, 0.05), shuffled: true, share: 0.5 };
+    let tuned = tuning(8, 0.05);
+    let scrub = Scrub { tuning: tuned, away: 6, forget_batch: 4, alpha: 0.1, ..Scrub::default() };
     for (method, keeps) in [
         (Method::GradientAscent(GradientAscent { tuning: tuning(5, 0.02), alpha: 0.0 }), false),
         (Method::NegGradPlus(NegGradPlus { tuning: tuning(8, 0.02), beta: 0.8 }), true),
-        (Method::RandomLabels(RandomLabels { tuning: tuning(8, 0.05), shuffled: true }), true),
-        (Method::Salun(Salun { tuning: tuning(8, 0.05), shuffled: true, share: 0.5 }), true),
+        (Method::RandomLabels(random), true),
+        (Method::Salun(salun), true),
         (Method::Scrub(scrub), true),
     ] {
         let outcome = forgotten(&method, &network, &retain, &gone);
         let after = [wrong(&outcome.network, &gone), wrong(&outcome.network, &retain)];
-        eprintln!(
-            "{}: UA {:.1} from {:.1}, RA {:.1}",
-            method.name(),
-            after[0],
-            before[0],
-            100.0 - after[1]
-        );
-        assert!(after[0] > before[0] + 20.0, "{}: {after:?} from {before:?}", method.name());
-        assert!(!keeps || after[1] < after[0] - 10.0, "{}: {after:?}", method.name());
+        let told = format!("{}: wrong on {after:.1?}, {before:.1?} before", method.name());
+        eprintln!("{told}");
+        assert!(after[0] > before[0] + 20.0, "{told}");
+        assert!(!keeps || after[1] < after[0] - 20.0, "{told}");
     }
 }
 
