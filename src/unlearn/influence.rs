@@ -20,6 +20,8 @@
 //!   `k = v - c * g_0`: the identity in place of the inverse. [`Influence::compat`] gives that, over samples in
 //!   their order, one more than it says after the first, as the code counts.
 //! - Samples are drawn by the stream `influence/samples`; the code takes the first.
+//! - The defaults are not tuned: a damping of 1 keeps the step near `v`, and 0.1 of that is where the released
+//!   form forgets a class of a small ResNet-20. The published 1 to 20 belongs to converged networks.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

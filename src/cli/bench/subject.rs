@@ -73,7 +73,7 @@ impl SubjectArgs {
         let criterion = if trained || global { Criterion::Magnitude } else { Criterion::Random };
         let kept = masks(&network, sparsity, allocation, criterion, self.seed)?;
         network.set_masks(kept);
-        Ok(Subject { network, allocation: allocation.name().into(), notes })
+        Ok(Subject { network, allocation: allocation.name(), notes })
     }
 
     /// The network of `file`, which must be `model`'s and as sparse as was asked for.
