@@ -300,7 +300,7 @@ fn cnn16(seed: u64) -> Network {
 
 fn learnt(set: &Dataset) -> Network {
     let mut state = State::new(cnn16(1));
-    let recipe = Recipe { epochs: 12, batch: 32, rate: 0.05, ..Recipe::default() };
+    let recipe = Recipe { epochs: 8, batch: 32, rate: 0.05, ..Recipe::default() };
     run(&mut state, set, &recipe, None, Isa::best(), &mut Quiet).unwrap();
     state.network
 }
