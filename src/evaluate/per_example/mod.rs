@@ -5,7 +5,7 @@
 //! forgetting leaves exposed while the average looks forgotten.
 //!
 //! Everything here is arithmetic on matrices; nothing knows networks. A matrix has one row a model and
-//! one column a sample, row-major. [`lira`] and [`rmia`] attack one target with given shadow models.
+//! one column a sample, row-major. [`lira()`] and [`rmia()`] attack one target with given shadow models.
 //! [`Trials`] plays the game with every model as the target in turn.
 //!
 //! # Unlearning
