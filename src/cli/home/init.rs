@@ -87,7 +87,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let model = &home.base().network.description.name;
     let level = format!("{:?}", home.level());
     let text = format!(
-        "{}: a home for {model} ({}, {}), keys destroyed to level {level}\nreceipts are signed by {key}: note it where nobody can change it\n",
+        "{}: a home for {model} ({}, {}), evidence level {level}\nreceipts are signed by {key}: note it where nobody can change it\n",
         folder.display(),
         base.short(),
         format!("{:?}", home.state().base.provenance).to_lowercase(),
