@@ -15,7 +15,9 @@ mod layers;
 mod lines;
 mod picture;
 mod plot;
+mod radar;
 mod rows;
+mod scatter;
 mod sketches;
 mod text;
 
@@ -28,7 +30,9 @@ pub use histogram::{Group, Histogram};
 pub use layers::{Layer, Layers};
 pub use lines::{Line, Lines};
 pub use picture::{Picture, Pictures};
+pub use radar::{Radar, Radars};
 pub use rows::{Row, Rows};
+pub use scatter::{Across, Cloud, Scatter};
 pub use sketches::{Sketch, SketchRow, Sketches};
 use text::escape;
 pub use text::number;
@@ -188,6 +192,16 @@ impl Page {
     /// A chart of lines.
     pub fn lines(self, lines: &Lines) -> Self {
         self.figure(&lines.title, &lines.note, &lines.html())
+    }
+
+    /// Points of some series, with their middles.
+    pub fn scatter(self, scatter: &Scatter) -> Self {
+        self.figure(&scatter.title, &scatter.note, &scatter.html())
+    }
+
+    /// Radar charts side by side.
+    pub fn radars(self, radars: &Radars) -> Self {
+        self.figure(&radars.title, &radars.note, &radars.html())
     }
 
     /// Distributions of some groups over one another.

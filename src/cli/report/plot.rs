@@ -20,6 +20,8 @@ pub(super) struct Axis {
     decimals: usize,
     /// Whether values are logarithms of what the ticks say.
     powers: bool,
+    /// Words for the ticks 0, 1, 2 and so on; none where ticks are numbers.
+    names: Vec<String>,
 }
 
 impl Axis {
@@ -40,13 +42,29 @@ impl Axis {
         let (first, last) = ((low / step).floor() as i64, (high / step - 1e-9).ceil() as i64);
         let ticks: Vec<f64> = (first..=last).map(|tick| tick as f64 * step).collect();
         let decimals = (-step.log10().floor()).max(0.0) as usize;
-        Self { low: first as f64 * step, high: last as f64 * step, ticks, decimals, powers: false }
+        let (low, high) = (first as f64 * step, last as f64 * step);
+        Self { low, high, ticks, decimals, powers: false, names: Vec::new() }
+    }
+
+    /// An axis with the place of each name at 0, 1, 2 and so on, and half a step around.
+    pub fn named(names: &[String]) -> Self {
+        let count = names.len().max(1) as f64;
+        let ticks = (0..names.len()).map(|at| at as f64).collect();
+        Self {
+            low: -0.5,
+            high: count - 0.5,
+            ticks,
+            decimals: 0,
+            powers: false,
+            names: names.to_vec(),
+        }
     }
 
     /// An axis of logarithms to the base ten, with a tick at each power from `low` to `high`.
     pub fn powers(low: i32, high: i32) -> Self {
         let ticks = (low..=high).map(f64::from).collect();
-        Self { low: f64::from(low), high: f64::from(high), ticks, decimals: 0, powers: true }
+        let (low, high) = (f64::from(low), f64::from(high));
+        Self { low, high, ticks, decimals: 0, powers: true, names: Vec::new() }
     }
 
     /// Where `value` lies, 0 at the low end and 1 at the high one.
@@ -56,6 +74,10 @@ impl Axis {
 
     /// A tick as it is written.
     pub fn label(&self, tick: f64) -> String {
+        if !self.names.is_empty() {
+            // Ticks of names are whole numbers from 0.
+            return self.names.get(tick as usize).cloned().unwrap_or_default();
+        }
         if !self.powers {
             return number(tick, self.decimals);
         }
@@ -99,6 +121,12 @@ impl Frame {
         Self { left, right: WIDTH - 12.0, top: 32.0, bottom: height - 44.0, height, svg }
     }
 
+    /// Says at length, to those who cannot see the plot, what is in it.
+    pub fn describe(&mut self, title: &str, description: &str) {
+        let (title, description) = (escape(title), escape(description));
+        self.put(format!("<title>{title}</title><desc>{description}</desc>"));
+    }
+
     /// The horizontal place of `value` on `axis`.
     pub fn x(&self, axis: &Axis, value: f64) -> f64 {
         self.left + (self.right - self.left) * axis.share(value)
@@ -136,7 +164,7 @@ impl Frame {
                 "<path class=\"axis\" d=\"M{x:.1} {bottom:.1}v5\"/><text x=\"{x:.1}\" y=\"{:.1}\" \
                  text-anchor=\"middle\">{}</text>",
                 bottom + 19.0,
-                axis.label(tick)
+                escape(&axis.label(tick))
             ));
         }
         let (x, y) = ((left + right) / 2.0, self.height - 6.0);
@@ -164,6 +192,43 @@ pub(super) enum Sign {
     Box,
     /// A line with the dashes of its series.
     Line,
+    /// The mark of its series.
+    Mark,
+}
+
+/// Kinds of marks; together with as many colours as are not a multiple, thirty look different.
+const MARKS: usize = 5;
+
+/// The mark of series `at` around a place: filled, or an outline. `said` is its tooltip.
+pub(super) fn mark(at: usize, [x, y]: [f64; 2], size: f64, filled: bool, said: &str) -> String {
+    let (s, low) = (size, size * 0.8);
+    let shape = match at % MARKS {
+        0 => format!(
+            "M{:.1} {y:.1}a{s:.1} {s:.1} 0 1 0 {:.1} 0a{s:.1} {s:.1} 0 1 0 {:.1} 0z",
+            x - s,
+            2.0 * s,
+            -2.0 * s
+        ),
+        1 => format!(
+            "M{:.1} {:.1}h{:.1}v{:.1}h{:.1}z",
+            x - low,
+            y - low,
+            2.0 * low,
+            2.0 * low,
+            -2.0 * low
+        ),
+        2 => format!("M{x:.1} {:.1}l{s:.1} {:.1}h{:.1}z", y - s, 1.8 * s, -2.0 * s),
+        3 => format!("M{x:.1} {:.1}l{s:.1} {s:.1}l-{s:.1} {s:.1}l-{s:.1} -{s:.1}z", y - s),
+        _ => format!("M{x:.1} {:.1}l{s:.1} {:.1}h{:.1}z", y + s, -1.8 * s, -2.0 * s),
+    };
+    let colour = at % COLOURS;
+    let class = match filled {
+        true => format!("f{colour}"),
+        false => format!("hollow k{colour}"),
+    };
+    let title =
+        if said.is_empty() { said.into() } else { format!("<title>{}</title>", escape(said)) };
+    format!("<path class=\"{class}\" d=\"{shape}\">{title}</path>")
 }
 
 /// The legend over a plot; none for a single series without a name.
@@ -171,7 +236,8 @@ pub(super) fn legend<'n>(names: impl IntoIterator<Item = &'n str>, sign: Sign) -
     let mut html = String::new();
     for (at, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
         let colour = at % COLOURS;
-        let mark = match sign {
+        let sign_of = match sign {
+            Sign::Mark => mark(at, [11.0, 5.0], 4.5, true, ""),
             Sign::Box => {
                 format!("<rect class=\"f{colour}\" x=\"6\" width=\"12\" height=\"10\" rx=\"2\"/>")
             }
@@ -182,7 +248,7 @@ pub(super) fn legend<'n>(names: impl IntoIterator<Item = &'n str>, sign: Sign) -
         };
         let _ = write!(
             html,
-            "<li><svg viewBox=\"0 0 22 10\" aria-hidden=\"true\">{mark}</svg>{}</li>",
+            "<li><svg viewBox=\"0 0 22 10\" aria-hidden=\"true\">{sign_of}</svg>{}</li>",
             escape(name)
         );
     }

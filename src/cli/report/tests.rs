@@ -24,6 +24,9 @@ fn sample() -> Page {
         .decades(&decades())
         .rows(&rows())
         .sketches(&sketches())
+        .scatter(&scatter(Across::Names(vec!["dense".into(), "95 %".into()])))
+        .scatter(&scatter(Across::Powers))
+        .radars(&radars())
         .section("What is left")
         .layers(&layers())
         .pictures(&pictures())
@@ -164,6 +167,38 @@ fn sketches() -> Sketches {
     }
 }
 
+fn scatter(across: Across) -> Scatter {
+    let cloud = |name: &str, first: f64| Cloud {
+        name: name.into(),
+        points: vec![(0.0, first), (0.0, first + 2.0), (1.0, first / 2.0), (1.0, f64::NAN)],
+        middles: vec![(0.0, first + 1.0), (1.0, first / 2.0)],
+    };
+    Scatter {
+        title: "Average gap against sparsity".into(),
+        note: "Filled: mean over seeds.".into(),
+        x: "sparsity".into(),
+        y: "average gap, points".into(),
+        across,
+        clouds: (0..7).map(|at| cloud(&format!("method {at}"), 3.0 + f64::from(at))).collect(),
+    }
+}
+
+fn radars() -> Radars {
+    let radar = |name: &str, colour, ua| Radar {
+        name: name.into(),
+        colour,
+        values: vec![ua, 99.0, 92.0, 40.0, 95.0],
+        yardstick: vec![33.6, 98.0, 93.0, 37.8, 0.0],
+    };
+    Radars {
+        title: "Each method beside retrain".into(),
+        note: String::new(),
+        spokes: ["UA %", "RA %", "TA %", "MIA %", "time saved %"].map(String::from).to_vec(),
+        yardstick: "retrain".into(),
+        radars: vec![radar("Fine-tune", 1, 20.0), radar("l1-sparse", 2, f64::NAN)],
+    }
+}
+
 fn layers() -> Layers {
     let layer = |name: &str, kept, all| Layer { name: name.into(), kept, all };
     Layers {
@@ -261,6 +296,12 @@ fn text_from_outside_stays_text() {
     (sketches.curves[0], sketches.rows[0].name) = (evil.into(), evil.into());
     sketches.rows[0].sketches[0].caption = evil.into();
     let page = page.decades(&decades).rows(&rows).sketches(&sketches);
+    let names = Across::Names(vec![evil.into()]);
+    let (mut scatter, mut radars) = (scatter(names), radars());
+    (scatter.title, scatter.x, scatter.clouds[0].name) = (evil.into(), evil.into(), evil.into());
+    (radars.spokes[0], radars.radars[0].name) = (evil.into(), evil.into());
+    radars.yardstick = evil.into();
+    let page = page.scatter(&scatter).radars(&radars);
     let html = page.histogram(&histogram).layers(&layers).pictures(&pictures).html();
     assert!(!html.contains("<script") && !html.contains("onload='") && !html.contains('\u{0}'));
     assert!(!html.contains("\" onload"));
@@ -276,8 +317,10 @@ fn what_was_not_measured_leaves_a_gap_and_no_nan() {
     let nothing = Page::new("").bars(&Bars::default()).lines(&Lines::default());
     let nothing = nothing.histogram(&Histogram::default()).layers(&Layers::default());
     let nothing = nothing.decades(&Decades::default()).rows(&Rows::default());
-    let nothing = nothing.sketches(&Sketches::default());
-    for html in [Page::new("").bars(&bars).lines(&lines).html(), nothing.html()] {
+    let nothing = nothing.sketches(&Sketches::default()).scatter(&Scatter::default());
+    let nothing = nothing.radars(&Radars::default());
+    let some = Page::new("").bars(&bars).lines(&lines).scatter(&scatter(Across::Powers));
+    for html in [some.radars(&radars()).html(), nothing.html()] {
         assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
     }
 }
