@@ -98,6 +98,16 @@ pub(super) enum Fault {
     /// The result could not be told.
     #[error("the result cannot be written to standard output: {0}")]
     Told(std::io::Error),
+    /// Some cells of an experiment failed; the others are there.
+    #[error("{failed} of {cells} cells failed; {}/table.txt says which and why, the others are in it", folder.display())]
+    Cells {
+        /// Cells without figures.
+        failed: usize,
+        /// All cells.
+        cells: usize,
+        /// Where the results lie.
+        folder: PathBuf,
+    },
     /// A run was stopped; what is whole was kept.
     #[error("{0}")]
     Interrupted(String),
@@ -129,7 +139,7 @@ impl Fault {
                 _ => 3,
             },
             Self::Train(error) | Self::Measure(MeasureError::Score(error)) => of_train(error),
-            Self::Evaluate(_) | Self::Measure(_) => 5,
+            Self::Evaluate(_) | Self::Measure(_) | Self::Cells { .. } => 5,
             Self::Interrupted(_) => 130,
         }
     }

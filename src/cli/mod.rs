@@ -11,6 +11,7 @@ mod bench;
 mod demo;
 mod diff;
 mod evaluate;
+mod experiment;
 mod export;
 mod fault;
 mod forget;
@@ -65,6 +66,8 @@ enum Command {
     Forget(forget::Args),
     /// Measure what a network has forgotten
     Evaluate(evaluate::Args),
+    /// Run an experiment from a file: the paper's table, and a page
+    Experiment(experiment::Args),
     /// Take in a model of PyTorch: safetensors or ONNX
     Import(import::Args),
     /// Give out a model for other programs: safetensors or ONNX
@@ -113,6 +116,7 @@ impl Command {
             Self::Prune(args) => &args.common,
             Self::Forget(args) => &args.common,
             Self::Evaluate(args) => &args.common,
+            Self::Experiment(args) => &args.common,
             Self::Import(args) => &args.common,
             Self::Export(args) => &args.common,
             Self::Inspect(args) => &args.common,
@@ -142,6 +146,7 @@ impl Command {
             Self::Prune(args) => prune::run(args, out),
             Self::Forget(args) => forget::run(args, out),
             Self::Evaluate(args) => evaluate::run(args, out),
+            Self::Experiment(args) => experiment::run(args, out),
             Self::Import(args) => import::run(args, out),
             Self::Export(args) => export::run(args, out),
             Self::Inspect(args) => inspect::run(args, out),

@@ -10,6 +10,11 @@ impl Table {
         Self { rows: vec![header.map(str::to_string).to_vec()] }
     }
 
+    /// As [`Table::new`], for a header whose length follows from settings.
+    pub(super) fn headed(header: Vec<String>) -> Self {
+        Self { rows: vec![header] }
+    }
+
     pub(super) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }

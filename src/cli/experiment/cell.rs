@@ -1,0 +1,105 @@
+//! What an experiment asks of the rooms below: train, choose masks, forget, measure. Each call stands
+//! here once.
+
+use super::super::fault::Fault;
+use super::settings::{Masking, Shadows};
+use crate::data::{Augment, Splits};
+use crate::evaluate::{Attack, Measured, Sets, measure};
+use crate::model::Network;
+use crate::prune::masks;
+use crate::sparse::Mask;
+use crate::train::{Compute, L1Form, Recipe, State, Watch, run};
+use crate::unlearn::{Method, Outcome, Retrain, Start, forget};
+
+/// Why a method cannot be run by an experiment, whatever the data; nothing if it can.
+pub(super) fn refused(method: &Method) -> Option<String> {
+    let recipe = method.recipe(1);
+    if recipe.l1.form == L1Form::TowardsBase && recipe.l1.alpha > 0.0 {
+        return Some(
+            "the form `towards-base` needs a model that never knew the samples, which an experiment does not have: take `subgradient` or `proximal`".into(),
+        );
+    }
+    if recipe.epochs == 0 {
+        return Some("epochs is 0: nothing would be forgotten; give 1 or more".into());
+    }
+    recipe.check().err().map(|error| error.to_string())
+}
+
+/// The run that a method is, for what it takes in memory.
+pub(super) fn recipe(method: &Method, seed: u64) -> Recipe {
+    method.recipe(seed)
+}
+
+/// The yardstick: from the weights that the dense network began with, in the order of the original.
+pub(super) fn retrain(recipe: &Recipe) -> Method {
+    let Recipe { epochs, rate, schedule, batch, momentum, decay, seed, .. } = recipe.clone();
+    let start = Start::Seed(seed);
+    Method::Retrain(Retrain { epochs, rate, schedule, batch, momentum, decay, start, order: seed })
+}
+
+/// Trains `state` from where it stands to the end of `recipe`, or until `watch` stops it.
+pub(super) fn train(
+    state: &mut State,
+    data: &Splits,
+    recipe: &Recipe,
+    compute: Compute,
+    watch: &mut dyn Watch,
+) -> Result<(), Fault> {
+    run(state, &data.train, recipe, None, compute, watch)?;
+    Ok(())
+}
+
+/// The masks that a dense network gets.
+pub(super) fn choose(network: &Network, masking: &Masking, seed: u64) -> Result<Vec<Mask>, Fault> {
+    Ok(masks(network, masking.sparsity, masking.allocation, masking.criterion, seed)?)
+}
+
+/// What forgetting needs to know.
+pub(super) struct Forgetting<'a> {
+    pub method: &'a Method,
+    pub network: &'a Network,
+    pub data: &'a Splits,
+    pub sets: &'a Sets,
+    pub augment: Augment,
+    pub seed: u64,
+    pub compute: Compute,
+}
+
+impl Forgetting<'_> {
+    /// Forgets.
+    pub(super) fn run(&self, watch: &mut dyn Watch) -> Result<Outcome, Fault> {
+        let Self { method, network, data, sets, augment, seed, compute } = *self;
+        let retain = data.train.subset(&sets.retain);
+        Ok(forget(method, network, None, &retain, augment, seed, compute, watch)?)
+    }
+}
+
+/// The attack whose efficacy is told.
+pub(super) fn attack(shadows: Shadows, seed: u64) -> Attack {
+    match shadows {
+        Shadows::Stratified => Attack::paper(seed),
+        Shadows::Released => Attack::released(),
+    }
+}
+
+/// Measures the network of a file that was written and opened again.
+pub(super) fn figures(
+    network: &Network,
+    data: &Splits,
+    sets: &Sets,
+    attack: Attack,
+    compute: Compute,
+) -> Result<Measured, Fault> {
+    Ok(measure(network, data, sets, attack, None, compute)?)
+}
+
+/// Whether a fault follows from the settings and will come again: it is a result of a cell, and the
+/// others go on.
+pub(super) fn is_result(fault: &Fault) -> bool {
+    use crate::train::TrainError;
+    match fault {
+        Fault::Train(TrainError::Watch(_)) => false,
+        Fault::Train(_) | Fault::Prune(_) | Fault::Evaluate(_) | Fault::Measure(_) => true,
+        _ => false,
+    }
+}
