@@ -36,6 +36,8 @@ pub(super) fn recipe(method: &Method, seed: u64) -> Recipe {
 pub(super) fn retrain(recipe: &Recipe) -> Method {
     let Recipe { epochs, rate, schedule, batch, momentum, decay, seed, .. } = recipe.clone();
     let start = Start::Seed(seed);
+    let order = seed;
+    let plain = Retrain::default();
     Method::Retrain(Retrain {
         epochs,
         rate,
@@ -44,8 +46,8 @@ pub(super) fn retrain(recipe: &Recipe) -> Method {
         momentum,
         decay,
         start,
-        order: seed,
-        ..Retrain::default()
+        order,
+        ..plain
     })
 }
 

@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Experiment, Fault> {
     })?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     parse(&text, &stem).map_err(|(span, why)| {
-        let at = span.map_or("somewhere".into(), |span| place(&text, span.start));
+        let at = span.map_or("taken together".into(), |span| place(&text, span.start));
         input(at, why)
     })
 }

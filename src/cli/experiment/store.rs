@@ -215,11 +215,11 @@ mod tests {
 
     #[test]
     fn a_record_is_taken_only_for_what_it_is_of_and_only_whole() {
-        let out = tempfile::TempDir::new().unwrap();
-        let store = Store::open(&out.path().join("deep")).unwrap_err();
-        assert!(store.to_string().contains("does not exist"), "{store}");
-        let store = Store::open(out.path()).unwrap();
-        assert!(Store::open(out.path()).is_err(), "two processes in one folder");
+        let out = std::env::temp_dir().join(format!("unlearn-store-{}", std::process::id()));
+        let deep = Store::open(&out.join("deep")).unwrap_err();
+        assert!(deep.to_string().contains("does not exist"), "{deep}");
+        let store = Store::open(&out).unwrap();
+        assert!(Store::open(&out).is_err(), "two processes in one folder");
         let key = |of: u32| Key::new("figures", json!({ "of": of }));
         let kept = Kept::Figures(json!({ "ua": 12.5 }));
         store.keep(&key(1), &kept).unwrap();
@@ -243,5 +243,6 @@ mod tests {
         };
         store.keep(&key(3), &Kept::Model(model)).unwrap();
         assert_eq!(store.take(&key(3)).unwrap(), None);
+        std::fs::remove_dir_all(out).unwrap();
     }
 }

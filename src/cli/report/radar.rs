@@ -35,7 +35,7 @@ pub struct Radar {
 }
 
 /// Wide enough for the names beside the spokes.
-const WIDTH: f64 = 320.0;
+const WIDTH: f64 = 344.0;
 const HEIGHT: f64 = 216.0;
 const RADIUS: f64 = 76.0;
 

@@ -83,12 +83,11 @@ fn what_is_not_understood_is_told_where_it_stands() {
         ("memory = \"5 apples\"\n", "not a size", 1, 10),
     ];
     for (more, phrase, line, column) in cases {
-        let text = format!("{more}{}", "");
         let base = "data = \"made\"\nmodel = \"cnn16\"\nscenarios = [\"class=0\"]\nmethods = []\n";
         // Tables end the top level: what is of it comes first.
-        let (text, shift) = match text.starts_with('[') {
-            true => (format!("{base}{text}"), 4),
-            false => (format!("{text}{base}"), 0),
+        let (text, shift) = match more.starts_with('[') {
+            true => (format!("{base}{more}"), 4),
+            false => (format!("{more}{base}"), 0),
         };
         let (span, why) = parse(&text, "stem").unwrap_err();
         assert!(why.contains(phrase), "{more}: {why}");
