@@ -54,10 +54,10 @@ pub const METHODS: [MethodInfo; 14] = [
         .does("random labels, for the half of the weights alone that what is forgotten pulls at most"),
     MethodInfo::new("scrub", BOTH, "2 over forget, 3 over retain, and those forward by the teacher")
         .does("move away from the model's answers on what is forgotten, and stay with them on what is kept"),
-    MethodInfo::new("fisher", RETAIN, "1 over retain, one sample at a time, back once a class")
+    MethodInfo::new("fisher", RETAIN, "4 over retain")
         .does("noise on each weight, the more the less what is kept depends on it"),
     MethodInfo::new("influence", BOTH, "1 over forget and retain, 1000 samples of retain one at a time")
         .does("a Newton step away from what is forgotten"),
-    MethodInfo::new("ssd", BOTH, "1 over forget and retain, one sample at a time")
+    MethodInfo::new("ssd", BOTH, "4 over forget and retain")
         .does("damp the weights that matter much more to what is forgotten"),
 ];
