@@ -7,6 +7,7 @@
 mod common;
 
 use common::program::{done, folder, json, refused};
+use common::stripes;
 
 fn forgotten(home: &std::path::Path, file: &str) -> Option<String> {
     json(home, &format!("inspect {file}"))["facts"]["forgotten"].as_str().map(str::to_string)
@@ -70,31 +71,11 @@ fn data_that_the_model_did_not_learn_from_is_refused_unless_it_is_meant() {
     refused(home, itself, 2, &["--out names the model that is read"]);
 }
 
-/// Pictures of 16 x 16 in three classes of stripes, as IDX: a task that the made people do not have.
-fn stripes(folder: &std::path::Path) {
-    std::fs::create_dir(folder).unwrap();
-    for (part, count) in [("train", 90u32), ("t10k", 30)] {
-        let mut images = [0x803u32, count, 16, 16].map(u32::to_be_bytes).concat();
-        let mut labels = [0x801u32, count].map(u32::to_be_bytes).concat();
-        for i in 0..count {
-            labels.push((i % 3) as u8);
-            for at in 0..256u32 {
-                let (y, x) = (at / 16, at % 16);
-                let along = [y, x, x + y][(i % 3) as usize] + i / 3;
-                let noise = (at * 37 + i * 101) % 64;
-                images.push((noise + if along % 4 < 2 { 150 } else { 0 }) as u8);
-            }
-        }
-        std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
-        std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
-    }
-}
-
 #[test]
 fn a_body_serves_another_task_and_what_it_forgot_is_told() {
     let home = folder();
     let home = home.path();
-    stripes(&home.join("stripes"));
+    stripes::write(&home.join("stripes"));
     let forget = "forget --model base.esm --data made --epochs 1 --no-measure --scenario class=3,4";
     done(home, &format!("{forget} --out source.esm"));
     let train = "train --from source.esm --data stripes --epochs 20 --batch 16";

@@ -12,3 +12,4 @@ pub mod program;
 pub mod receipts;
 pub mod sim;
 pub mod stage;
+pub mod stripes;
