@@ -231,7 +231,80 @@ def keywords():
     text.write()
 
 
+def transformer_block(text, names, width, heads, ratio, source, **window):
+    """Attention and two layers of every token, each behind a norm and beside a shortcut. `names` are those of
+    the norms, the projections and the attention, the layers and the sums."""
+    norm1, qkv, attn, proj, add1, norm2, up, gelu, down, add2 = names
+    text.op(norm1, "layer-norm", from_=source)
+    text.op(qkv, "conv", filters=3 * width, kernel=1, bias=True)
+    text.op(attn, "attention", heads=heads, **window)
+    text.op(proj, "conv", filters=width, kernel=1, bias=True)
+    source = text.op(add1, "add", from_=[proj, source])
+    text.op(norm2, "layer-norm")
+    text.op(up, "conv", filters=ratio * width, kernel=1, bias=True)
+    text.op(gelu, "gelu")
+    text.op(down, "conv", filters=width, kernel=1, bias=True)
+    return text.op(add2, "add", from_=[down, source])
+
+
+def vits():
+    text = Text(
+        "vit-tiny",
+        [
+            "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, in the width and heads of DeiT-Ti (Touvron",
+            "et al., Training Data-Efficient Image Transformers, ICML 2021): six blocks instead of twelve, layers of",
+            "twice the width instead of four times, patches of 4x4, and the mean of the tokens instead of one for the",
+            "class (Beyer, Zhai, Kolesnikov, Better Plain ViT Baselines, 2022). No dropout. Mean and standard",
+            "deviation are those of CIFAR-10.",
+        ],
+        "Vision transformer for 32x32 colour images: 64 tokens of 192 features, six blocks, three heads.",
+        CIFAR,
+    )
+    text.op("patches", "conv", filters=192, kernel=4, stride=4, bias=True)
+    source = text.op("positions", "position")
+    parts = ("norm1", "qkv", "attention", "projection", "add1", "norm2", "mlp1", "gelu", "mlp2", "add2")
+    for block in range(1, 7):
+        source = transformer_block(text, [f"block{block}.{part}" for part in parts], 192, 3, 2, source)
+    text.op("norm", "layer-norm")
+    text.head()
+    text.write()
+
+
+def swins():
+    text = Text(
+        "swin-t",
+        [
+            "Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV 2021. Names are",
+            "those of torchvision, but a table of relative positions is the bias of its attention. Its stochastic",
+            "depth, which drops blocks while it learns, is left out. Mean and standard deviation are those of ImageNet.",
+        ],
+        "Swin-T for 224x224 colour images: attention in windows of 7x7, moved by 3 in every other block.",
+        IMAGENET,
+    )
+    text.op("features.0.0", "conv", filters=96, kernel=4, stride=4, bias=True)
+    source = text.op("features.0.2", "layer-norm")
+    parts = ("norm1", "attn.qkv", "attn", "attn.proj", "add1", "norm2", "mlp.0", "mlp.1", "mlp.3", "add2")
+    for stage, (blocks, heads) in enumerate(zip([2, 2, 6, 2], [3, 6, 12, 24])):
+        width = 32 * heads
+        if stage > 0:
+            merging = f"features.{2 * stage}"
+            text.op(f"{merging}.squares", "space-to-depth", side=2)
+            text.op(f"{merging}.norm", "layer-norm")
+            source = text.op(f"{merging}.reduction", "conv", filters=width, kernel=1)
+        for block in range(blocks):
+            names = [f"features.{2 * stage + 1}.{block}.{part}" for part in parts]
+            # In the last stage one window is the whole plane.
+            shift = 3 if block % 2 == 1 and stage < 3 else None
+            source = transformer_block(text, names, width, heads, 4, source, window=7, shift=shift)
+    text.op("norm", "layer-norm")
+    text.op("avgpool", "global-avg-pool")
+    text.op("head", "linear", outputs="classes")
+    text.write()
+
+
 cifar_resnets()
 resnets()
+vits()
+swins()
 vggs()
 keywords()

@@ -108,8 +108,8 @@ fn what_was_exported_comes_back_with_every_value_class_and_attribute() {
             buffer.values.iter_mut().for_each(|value| *value += 0.01 * i as f32);
         });
         let artifact = artifact(network, 5);
-        let exported = onnx::export(&artifact);
-        assert_eq!(exported, onnx::export(&artifact), "{name}: equal models, equal bytes");
+        let exported = onnx::export(&artifact).unwrap();
+        assert_eq!(exported, onnx::export(&artifact).unwrap(), "{name}: equal models, equal bytes");
         let back = import_onnx(&exported).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         let (ours, theirs) = (&artifact.network, &back.network);
         assert_eq!(back.classes.as_ref(), Some(&artifact.meaning.classes));
@@ -152,4 +152,15 @@ fn weights_in_another_file_must_lie_in_the_folder_and_inside_the_file() {
     let short = |_: &str| Ok(vec![0; 40]);
     let told = onnx::import(&whole, "mlp", &short, &unlearn::exchange::Choice::default());
     assert!(told.unwrap_err().to_string().contains("the file has 40"));
+}
+
+#[test]
+fn a_transformer_is_refused_with_the_operation_that_onnx_does_not_get() {
+    let description = Description::parse(builtin("vit-tiny").unwrap(), "vit-tiny", 5).unwrap();
+    let artifact = artifact(Network::new(Arc::new(description), 1), 5);
+    let fault = onnx::export(&artifact).unwrap_err().to_string();
+    assert!(
+        fault.contains("`positions` is a position") && fault.contains(".safetensors"),
+        "{fault}"
+    );
 }

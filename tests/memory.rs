@@ -279,6 +279,17 @@ fn recomputation_takes_the_memory_that_was_planned() {
 }
 
 #[test]
+fn attention_takes_the_memory_that_was_planned() {
+    if !linux() {
+        return;
+    }
+    let home = pictures(32, 32, 10);
+    let words = "train --model vit-tiny --data . --epochs 1 --batch 32 --threads 2 --out m.esm";
+    let (planned, measured) = held(home.path(), words);
+    assert!(planned as f64 <= 1.6 * measured as f64, "planned {planned}, measured {measured}");
+}
+
+#[test]
 fn training_some_layers_takes_the_memory_that_was_planned() {
     if !linux() {
         return;

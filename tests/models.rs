@@ -35,8 +35,13 @@ const fn counts(
 /// - HAR: 4,032 + 40,960 + 81,920 + 49,152 weights, seen at 64, 32, 16 and 8 places, + 896 + 774.
 /// - Keyword CNN: 800 + 18,432 + 55,296 + 110,592 weights, at 640, 160, 40 and 12 places, + 640 +
 ///   1,290. DS-CNN: 5,120 + 4 * (576 + 4,096) weights, all at 320 places, + 1,152 + 650.
+/// - Swin-T: what torchvision's counts, 28,288,354 parameters; 4.5 billion multiply-accumulates (Liu et
+///   al., table 1), those of queries with keys and of probabilities with values among them.
+/// - ViT: 9,216 + 6 * (110,592 + 36,864 + 2 * 73,728) weights at 64 places, six times 2 * 192 * 64 * 64 in
+///   its attentions, + 192 + 12,288 in patches and positions, 6 * (576 + 192 + 384 + 192 + 768) + 384 in
+///   biases and norms, + 1,930.
 /// - Intents, at CLINC150's 150 classes: 2,048 * 256 weights + 512 + 257 * 150.
-const COUNTS: [Counts; 17] = [
+const COUNTS: [Counts; 19] = [
     counts("cnn16", 10, 33_338, 32_400, 553_600),
     counts("cnn28", 10, 249_210, 244_368, 5_462_016),
     counts("har-cnn", 6, 177_734, 176_064, 3_273_472),
@@ -51,9 +56,11 @@ const COUNTS: [Counts; 17] = [
     counts("resnet50", 10, 23_520_842, 23_447_232, 1_297_829_888),
     counts("resnet50-imagenet", 1000, 25_557_032, 23_454_912, 4_089_184_256),
     counts("resnet56", 10, 853_018, 848_304, 125_485_696),
+    counts("swin-t", 1000, 28_288_354, 27_431_424, 4_490_566_656),
     counts("vgg16-bn", 10, 15_311_818, 14_710_464, 313_788_928),
     counts("vgg16-bn-imagenet", 1000, 138_365_992, 14_710_464, 15_470_264_320),
     counts("vgg16-bn-lth", 10, 14_728_266, 14_710_464, 313_201_664),
+    counts("vit-tiny", 10, 1_806_154, 1_778_688, 123_275_136),
 ];
 
 fn described(name: &str) -> Description {

@@ -96,7 +96,8 @@ fn the_smallest_network_with_every_operation_gives_the_engines_logits() {
 
 #[test]
 fn every_network_that_is_compiled_in_gives_the_engines_logits() {
-    for name in builtin_names() {
+    // Swin-T takes no smaller picture, and goes through the engine itself.
+    for name in builtin_names().filter(|name| *name != "swin-t") {
         let description = described(name);
         let large = name.ends_with("-imagenet") || name == "resnet50";
         let isas = Isa::available();

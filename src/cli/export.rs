@@ -93,7 +93,8 @@ fn of_model(args: &Args, model: &Path, out: &Out) -> Result<(), Fault> {
     let artifact = file::read(&file, model)?;
     let bytes = match kind {
         Foreign::Safetensors => export_safetensors(&file, &artifact),
-        Foreign::Onnx => onnx::export(&artifact),
+        Foreign::Onnx => onnx::export(&artifact)
+            .map_err(|fault| Fault::Usage(format!("--out {}: {fault}", args.out.display())))?,
     };
     replace(&mut FileDisk, &args.out, &bytes)?;
     let network = &artifact.network;

@@ -10,6 +10,7 @@ use super::state::State;
 use crate::base::disk::{Disk, DiskError};
 use crate::data::Anchor;
 use crate::format::{AnchorPart, Dtype, ModelFile, Provenance};
+use crate::model::ParamKind;
 use crate::model::file::{self, Artifact};
 use crate::vault::Keyring;
 
@@ -151,7 +152,7 @@ impl Opened {
             path: path.to_path_buf(),
             rule: error.to_string(),
         })?;
-        let weight = artifact.network.parameters.iter().find(|p| p.shape.len() > 1);
+        let weight = artifact.network.parameters.iter().find(|p| p.kind == ParamKind::Weight);
         let dtype = weight.and_then(|p| file.tensor(&p.name)).map_or(Dtype::F32, |t| t.dtype());
         Ok(Self { artifact, anchor, dtype })
     }

@@ -219,6 +219,16 @@ pub enum ExchangeFault {
         /// What the disk says.
         source: DiskError,
     },
+    /// An operation that is not written to ONNX.
+    #[error(
+        "`{node}` is a {kind}, which is not written to ONNX: export a .safetensors, which has every tensor"
+    )]
+    NotOnnx {
+        /// The operation's name.
+        node: String,
+        /// Its kind, as in a description.
+        kind: &'static str,
+    },
     /// The graph as a whole is not one that can be taken.
     #[error("the graph {what}")]
     Graph {

@@ -13,8 +13,7 @@ use super::text::{OneOrTwo, Outputs, UncheckedOp};
 /// The largest window side and step.
 pub const MAX_WINDOW: usize = 1024;
 
-const KINDS: &str =
-    "conv, linear, batch-norm, relu, add, max-pool, avg-pool, global-avg-pool and pad-shortcut";
+const KINDS: &str = "conv, linear, batch-norm, layer-norm, relu, gelu, add, max-pool, avg-pool, global-avg-pool, pad-shortcut, position, attention and space-to-depth";
 
 /// An operation and whether pruning may thin it.
 pub(super) struct Attributes {
@@ -36,6 +35,11 @@ impl Attributes {
             "max-pool" => keys.max_pool()?,
             "avg-pool" => keys.avg_pool()?,
             "pad-shortcut" => keys.pad_shortcut()?,
+            "layer-norm" => keys.layer_norm()?,
+            "gelu" => keys.only(&[]).map(|()| Op::Gelu)?,
+            "position" => keys.only(&[]).map(|()| Op::Position)?,
+            "attention" => keys.attention()?,
+            "space-to-depth" => keys.space_to_depth()?,
             _ => return Err(keys.unknown_kind()),
         };
         let prunable = match &claimed.prunable {
@@ -117,6 +121,40 @@ impl Keys<'_> {
             stride: self.stride([1; 2])?,
             channels: self.number("channels", &self.claimed.channels, None, MAX_CHANNELS)?,
         })
+    }
+
+    fn layer_norm(&self) -> Result<Op, Located> {
+        self.only(&["epsilon"])?;
+        Ok(Op::LayerNorm { epsilon: self.share("epsilon", &self.claimed.epsilon, 1e-5)? })
+    }
+
+    fn attention(&self) -> Result<Op, Located> {
+        self.only(&["heads", "window", "shift"])?;
+        let claimed = self.claimed;
+        let heads = self.number("heads", &claimed.heads, None, MAX_CHANNELS)?;
+        let window = match &claimed.window {
+            None => None,
+            told => Some(self.number("window", told, None, MAX_WINDOW)?),
+        };
+        let shift = match (&claimed.shift, window) {
+            (None, _) => 0,
+            (Some(told), Some(window)) if *told.get_ref() < window => *told.get_ref(),
+            (Some(told), window) => {
+                let expected = match window {
+                    Some(window) => format!("0 to {}", window - 1),
+                    None => "a `window` too, and to be less than it".into(),
+                };
+                let found = told.get_ref().to_string();
+                return Err(self.bad(told.span().start, "shift", found, expected));
+            }
+        };
+        Ok(Op::Attention { heads, window, shift })
+    }
+
+    fn space_to_depth(&self) -> Result<Op, Located> {
+        self.only(&["side"])?;
+        let side = self.number("side", &self.claimed.side, None, MAX_WINDOW)?;
+        Ok(Op::SpaceToDepth { side })
     }
 
     /// Refuses every key that is not in `allowed`.

@@ -1,7 +1,7 @@
 //! The descriptions that come with the program: the files of `models/`, compiled in.
 
 /// Name and text of each, in alphabetical order.
-const BUILTIN: [(&str, &str); 17] = [
+const BUILTIN: [(&str, &str); 19] = [
     ("cnn16", include_str!("../../models/cnn16.toml")),
     ("cnn28", include_str!("../../models/cnn28.toml")),
     ("har-cnn", include_str!("../../models/har-cnn.toml")),
@@ -16,9 +16,11 @@ const BUILTIN: [(&str, &str); 17] = [
     ("resnet50", include_str!("../../models/resnet50.toml")),
     ("resnet50-imagenet", include_str!("../../models/resnet50-imagenet.toml")),
     ("resnet56", include_str!("../../models/resnet56.toml")),
+    ("swin-t", include_str!("../../models/swin-t.toml")),
     ("vgg16-bn", include_str!("../../models/vgg16-bn.toml")),
     ("vgg16-bn-imagenet", include_str!("../../models/vgg16-bn-imagenet.toml")),
     ("vgg16-bn-lth", include_str!("../../models/vgg16-bn-lth.toml")),
+    ("vit-tiny", include_str!("../../models/vit-tiny.toml")),
 ];
 
 /// The text of the description called `name`; `None` if the program brings no such one.

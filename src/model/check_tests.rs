@@ -111,6 +111,37 @@ fn a_missing_or_impossible_value_is_named_with_its_line() {
 }
 
 #[test]
+fn operations_of_transformers_are_held_to_their_input() {
+    let qkv = |filters: usize| {
+        format!("[[op]]\nname = \"q\"\nkind = \"conv\"\nfilters = {filters}\nkernel = 1\n")
+    };
+    let op = |kind: &str, keys: &str| format!("[[op]]\nname = \"t\"\nkind = \"{kind}\"\n{keys}");
+    let attention = |keys: &str| qkv(12) + &op("attention", keys);
+    let network = parse(&attention("heads = 2\nwindow = 4\nshift = 1\n")).unwrap();
+    let expected = Op::Attention { heads: 2, window: Some(4), shift: 1 };
+    assert_eq!((&network.nodes[2].op, network.nodes[2].shape), (&expected, [4, 8, 8]));
+    assert_eq!(network.parameters()[1].shape, [2, 7, 7]);
+    assert_eq!(network.macs()[2], 2 * 4 * 64 * 16);
+    let merged = parse(&op("space-to-depth", "side = 4\n")).unwrap();
+    assert_eq!(merged.nodes[1].shape, [48, 2, 2]);
+    let norm = parse(&op("layer-norm", "")).unwrap();
+    assert_eq!(norm.nodes[1].op, Op::LayerNorm { epsilon: 1e-5 });
+    assert_eq!(parse(&op("position", "")).unwrap().parameters()[0].shape, [3, 8, 8]);
+
+    assert_fault(&attention(""), 13, &["`t`", "`heads`"]);
+    assert_fault(&attention("heads = 3\n"), 12, &["`heads` is 3", "12 input channels"]);
+    assert_fault(&attention("heads = 2\nwindow = 3\n"), 12, &["`window` is 3", "8 x 8"]);
+    assert_fault(&attention("heads = 2\nshift = 1\n"), 15, &["`shift` is 1", "`window`"]);
+    let moved = "heads = 2\nwindow = 4\nshift = 4\n";
+    assert_fault(&attention(moved), 16, &["`shift` is 4", "0 to 3"]);
+    assert_fault(&op("space-to-depth", "side = 3\n"), 7, &["`side` is 3", "8 x 8"]);
+    assert_fault(&op("gelu", "epsilon = 0.1\n"), 10, &["`t`", "`epsilon`"]);
+    let large = format!("{HEAD}{}{TAIL}", attention("heads = 1\n")).replace("8, 8]", "200, 200]");
+    let error = Description::parse(&large, "net.toml", 10).unwrap_err().to_string();
+    assert!(error.contains("40000 places that attend") && error.contains("16384"), "{error}");
+}
+
+#[test]
 fn wiring_faults_are_named_with_their_line() {
     let relu = |name: &str, from: &str| {
         format!("[[op]]\nname = \"{name}\"\nkind = \"relu\"\nfrom = {from}\n")

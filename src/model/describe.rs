@@ -68,6 +68,53 @@ pub enum Op {
         /// Output channels.
         channels: usize,
     },
+    /// Normalisation over the channels of each place, with scale and shift.
+    LayerNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `x * P(X <= x)` for a standard normal `X`.
+    Gelu,
+    /// What is learnt for each channel and place is added; weight `[C, H, W]`.
+    Position,
+    /// Attention among places: of `3 C` channels, the queries, keys and values of `C` each, it gives `C`.
+    Attention {
+        /// How many share the channels, in runs of `C / heads`.
+        heads: usize,
+        /// Rows and columns of a window, within which a table of relative positions is added, bias
+        /// `[heads, 2 * window - 1, 2 * window - 1]`; all places attend to all if there is none.
+        window: Option<usize>,
+        /// Rows and columns by which the windows are moved, round the edge.
+        shift: usize,
+    },
+    /// The places of each square as channels of one: gives `[C * side * side, H / side, W / side]`.
+    SpaceToDepth {
+        /// Rows and columns of a square.
+        side: usize,
+    },
+}
+
+impl Op {
+    /// The word for it in a description; `input` for the sample.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Conv { .. } => "conv",
+            Self::Linear { .. } => "linear",
+            Self::BatchNorm { .. } => "batch-norm",
+            Self::Relu => "relu",
+            Self::Add => "add",
+            Self::MaxPool { .. } => "max-pool",
+            Self::AvgPool { .. } => "avg-pool",
+            Self::GlobalAvgPool => "global-avg-pool",
+            Self::PadShortcut { .. } => "pad-shortcut",
+            Self::LayerNorm { .. } => "layer-norm",
+            Self::Gelu => "gelu",
+            Self::Position => "position",
+            Self::Attention { .. } => "attention",
+            Self::SpaceToDepth { .. } => "space-to-depth",
+        }
+    }
 }
 
 /// One node of the graph.

@@ -62,13 +62,28 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Whether a step of these inputs hands its input `i` a gradient. A batch norm that learns makes
-    /// its own gradients together with its input's, even where nobody needs that one.
+    /// Whether a step of these inputs hands its input `i` a gradient. A norm or attention that learns
+    /// makes its own gradients together with its input's, even where nobody needs that one.
     fn hands(&self, draft: &Draft<'_>, step: usize, i: usize) -> bool {
         let node = draft.steps[step];
-        let is_norm = matches!(draft.op(node), Op::BatchNorm { .. });
+        let together = makes_together(draft.op(node));
         self.needs[draft.output(node)]
-            && (self.needs[draft.inputs(node)[i]] || (is_norm && i == 0 && self.learns[step]))
+            && (self.needs[draft.inputs(node)[i]] || (together && i == 0 && self.learns[step]))
+    }
+}
+
+/// Whether an operation makes its parameters' gradients along with that of its first input.
+fn makes_together(op: &Op) -> bool {
+    matches!(op, Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::Attention { .. })
+}
+
+/// Whether an operation has parameters.
+fn has_parameters(op: &Op) -> bool {
+    match op {
+        Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. } => true,
+        Op::LayerNorm { .. } | Op::Position => true,
+        Op::Attention { window, .. } => window.is_some(),
+        _ => false,
     }
 }
 
@@ -77,9 +92,7 @@ impl Draft<'_> {
     pub fn flow(&self, trained: impl Fn(usize) -> bool) -> Flow {
         let mut flow = Flow { learns: Vec::new(), needs: vec![false; self.nodes.len()] };
         for &node in &self.steps {
-            let layer =
-                matches!(self.op(node), Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. });
-            let learns = layer && trained(self.layer(node));
+            let learns = has_parameters(self.op(node)) && trained(self.layer(node));
             let above = self.inputs(node).into_iter().any(|input| flow.needs[input]);
             flow.learns.push(learns);
             flow.needs[self.output(node)] = learns || above;
@@ -121,8 +134,8 @@ impl Draft<'_> {
     fn reads_back(&self, step: usize, i: usize, flow: &Flow) -> bool {
         match self.op(self.steps[step]) {
             Op::Conv { .. } | Op::Linear { .. } => flow.learns[step],
-            Op::MaxPool { .. } => flow.hands(self, step, i),
-            Op::BatchNorm { .. } => i == 0 && flow.hands(self, step, i),
+            Op::MaxPool { .. } | Op::Gelu => flow.hands(self, step, i),
+            op if makes_together(op) => i == 0 && flow.hands(self, step, i),
             _ => false,
         }
     }
@@ -195,7 +208,7 @@ impl Draft<'_> {
             let (at, output) = (self.backward(step), self.output(node));
             for (i, input) in self.inputs(node).into_iter().enumerate() {
                 if flow.hands(self, step, i) {
-                    // Only a batch norm hands one to a tensor that has none.
+                    // Only what makes its own along hands one to a tensor that has none.
                     let life = gradients[input].get_or_insert_with(|| life(input, at));
                     life.from = life.from.min(at);
                 }
@@ -224,7 +237,7 @@ impl Draft<'_> {
                 }
                 let first = !std::mem::replace(&mut written[input], true);
                 let copies = match self.op(node) {
-                    Op::Add | Op::Relu => true,
+                    Op::Add | Op::Relu | Op::Position => true,
                     Op::BatchNorm { .. } => i == 1,
                     _ => false,
                 };

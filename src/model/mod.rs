@@ -49,9 +49,16 @@
 //! | `max-pool` | `kernel`, `stride` as the kernel, `padding` 0 (at most half of the kernel) |
 //! | `avg-pool` | `kernel`, `stride` as the kernel |
 //! | `pad-shortcut` | `channels`, `stride` 1 |
+//! | `layer-norm` | `epsilon` 1e-5; over the channels of each place |
+//! | `gelu`, `position` | |
+//! | `attention` | `heads`; `window` (all places attend to all), `shift` 0 (less than the window) |
+//! | `space-to-depth` | `side` |
 //!
 //! `kernel`, `stride` and `padding` are one number, or `[height, width]`. A layer over a sequence is
 //! one of height 1: `kernel = [1, 5]`, `padding = [0, 2]`.
+//!
+//! In a transformer a place is a token: patches are a convolution whose stride is its kernel, what acts on
+//! each token is a convolution of kernel 1, and an attention reads the `3 C` channels of one.
 //!
 //! An operation reads from those above it or from `input`; all but the last must be read.
 
@@ -75,6 +82,7 @@ mod reference_fault;
 mod reference_ops;
 mod shapes;
 mod text;
+mod tokens;
 mod walk;
 
 #[cfg(test)]

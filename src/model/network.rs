@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::describe::Description;
+use super::describe::{Description, Op};
 use super::parameters::{BufferKind, ParamKind};
 use crate::base::hash::Digest;
 use crate::base::rng::Stream;
@@ -62,6 +62,7 @@ pub(super) fn fresh(kind: ParamKind, fan_in: usize, stream: &mut Stream) -> f32 
         ParamKind::Bias => stream.between(-1.0, 1.0) as f32 / fan_in.sqrt() as f32,
         ParamKind::Scale => 1.0,
         ParamKind::Shift => 0.0,
+        ParamKind::Position => (0.02 * stream.normal()) as f32,
     }
 }
 
@@ -120,7 +121,7 @@ impl Network {
     /// A dense network with fresh weights.
     ///
     /// Weights are normal with variance `2 / fan_in` (He et al. 2015), biases uniform within
-    /// `1 / sqrt(fan_in)`, scales 1, shifts 0. The paper's ResNet-18 draws convolutions by fan-out and
+    /// `1 / sqrt(fan_in)`, scales 1, shifts 0, positions normal with a deviation of 0.02. The paper's ResNet-18 draws convolutions by fan-out and
     /// its head as PyTorch does; its ResNet-20 draws as here. Each tensor has
     /// a stream of its own, `init/<name>`, so the same seed gives the same weights whatever else
     /// the network holds.
@@ -212,12 +213,15 @@ impl Network {
         if all == 0 { 0.0 } else { 1.0 - existing as f64 / all as f64 }
     }
 
-    /// Multiply-accumulates of one sample's forward pass in layers with weights: over those that
-    /// exist, and as if all did.
+    /// Multiply-accumulates of one sample's forward pass in layers with weights, over those that
+    /// exist, and as if all did; in both, those of attentions, which have none.
     pub fn macs(&self) -> [u64; 2] {
         let dense = self.description.macs();
-        let layers = self.parameters.iter().filter(|p| dense[p.node] > 0 && p.shape.len() > 1);
-        layers.fold([0, 0], |[macs, all], p| {
+        let layers = self.parameters.iter().filter(|p| p.kind == ParamKind::Weight);
+        let nodes = self.description.nodes.iter().zip(&dense);
+        let attentions = nodes.filter(|(node, _)| matches!(node.op, Op::Attention { .. }));
+        let attended: u64 = attentions.map(|(_, macs)| macs).sum();
+        layers.fold([attended; 2], |[macs, all], p| {
             // Every weight of a layer is applied at the same number of places.
             let places = dense[p.node] / (p.mask.len() as u64).max(1);
             [macs + places * p.mask.existing() as u64, all + dense[p.node]]

@@ -1,7 +1,8 @@
 //! What a network learns: its parameters, in one order, under one set of names.
 //!
 //! The order is that of the nodes, and within a node weight before bias, scale before shift. Names
-//! are PyTorch's: `<node>.weight` and `<node>.bias`, for a batch normalisation too.
+//! are PyTorch's: `<node>.weight` and `<node>.bias`, for a normalisation too; what a `position` adds is its
+//! weight, an attention's table of relative positions its bias.
 
 use super::describe::{Description, Op, Shape};
 use super::shapes::weight_shape;
@@ -13,10 +14,12 @@ pub enum ParamKind {
     Weight,
     /// What a convolution or a linear layer adds to each output channel.
     Bias,
-    /// What a batch normalisation multiplies each channel by (PyTorch's `weight`).
+    /// What a batch or layer normalisation multiplies each channel by (PyTorch's `weight`).
     Scale,
-    /// What a batch normalisation adds to each channel (PyTorch's `bias`).
+    /// What a batch or layer normalisation adds to each channel (PyTorch's `bias`).
     Shift,
+    /// What is added at each place, or to the score of two places of an attention.
+    Position,
 }
 
 /// One parameter tensor.
@@ -33,7 +36,7 @@ pub struct ParamSpec {
     /// Whether pruning may remove single values of it.
     pub prunable: bool,
     /// How many inputs each output sums over: `C / groups * kh * kw` or `C * H * W`, for the bias of
-    /// such an operation too; 1 for a batch normalisation. Initialisation scales by it.
+    /// such an operation too; 1 for all others. Initialisation scales by it.
     pub fan_in: usize,
 }
 
@@ -86,7 +89,7 @@ impl Description {
                 weight_shape(op, input)
                     .map_or_else(Vec::new, |shape| self.weight_and_bias(node, shape, bias))
             }
-            Op::BatchNorm { .. } => {
+            Op::BatchNorm { .. } | Op::LayerNorm { .. } => {
                 let one = |kind, word| ParamSpec {
                     name: format!("{}.{word}", self.nodes[node].name),
                     node,
@@ -97,8 +100,18 @@ impl Description {
                 };
                 vec![one(ParamKind::Scale, "weight"), one(ParamKind::Shift, "bias")]
             }
+            Op::Position => vec![self.position(node, "weight", self.nodes[node].shape.to_vec())],
+            Op::Attention { heads, window: Some(window), .. } => {
+                let across = 2 * window - 1;
+                vec![self.position(node, "bias", vec![heads, across, across])]
+            }
             _ => Vec::new(),
         }
+    }
+
+    fn position(&self, node: usize, word: &str, shape: Vec<usize>) -> ParamSpec {
+        let name = format!("{}.{word}", self.nodes[node].name);
+        ParamSpec { name, node, kind: ParamKind::Position, shape, prunable: false, fan_in: 1 }
     }
 
     fn weight_and_bias(&self, node: usize, shape: Vec<usize>, bias: bool) -> Vec<ParamSpec> {
@@ -144,10 +157,16 @@ impl Description {
         found
     }
 
-    /// Multiplications with a weight that each node does for one sample, if no weight were removed.
+    /// Multiplications with a weight that each node does for one sample, if no weight were removed; of
+    /// an attention, those of queries with keys and of probabilities with values.
     /// Border windows count in full, as if the padding were data.
     pub fn macs(&self) -> Vec<u64> {
         let of_node = |node: usize| {
+            if let Op::Attention { window, .. } = self.nodes[node].op {
+                let [channels, height, width] = self.nodes[node].shape.map(|side| side as u64);
+                let seen = window.map_or(height * width, |window| (window * window) as u64);
+                return 2 * channels * height * width * seen;
+            }
             let places = (self.nodes[node].shape[1] * self.nodes[node].shape[2]) as u64;
             self.parameters_of(node)
                 .iter()

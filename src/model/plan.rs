@@ -12,7 +12,9 @@ use super::describe::Op;
 use super::draft::{Draft, conv_shape};
 use super::lives::{Flow, Of, give_out};
 use super::network::Network;
-use crate::sparse::{Blocked, ConvPlan, Kernels, LANES, Mask, Saved};
+use crate::sparse::{
+    Attention, Blocked, ConvPlan, Kernels, LANES, LayerNorm, Mask, Saved, Windows,
+};
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,26 @@ pub(super) enum Work {
     },
     PadShortcut {
         stride: [usize; 2],
+    },
+    LayerNorm {
+        scale: usize,
+        epsilon: f32,
+    },
+    Gelu,
+    Position {
+        added: usize,
+        /// Whether what is added learns.
+        learns: bool,
+    },
+    Attention {
+        heads: usize,
+        windows: Box<Windows>,
+        bias: Option<usize>,
+        /// Whether the bias learns.
+        learns: bool,
+    },
+    SpaceToDepth {
+        side: usize,
     },
 }
 
@@ -209,23 +231,40 @@ impl Plan {
         4 * (self.arena + LANES) as u64
     }
 
-    /// Bytes that steps take besides the arena: lists of offsets, one layer's weights in the order
-    /// of a pass, what each thread packs, and the statistics that a batch norm keeps for its backward
-    /// pass.
+    /// Bytes that steps take besides the arena: lists of offsets and places, one layer's weights in the
+    /// order of a pass, sums of blocks, what each thread packs, and the statistics that a batch norm
+    /// keeps for its backward pass.
     pub fn index_bytes(&self) -> u64 {
-        let convs = || {
-            self.steps.iter().filter_map(|step| match &step.work {
-                Work::Conv { plan, .. } => Some(plan),
-                _ => None,
-            })
-        };
         let blocks = Blocked::blocks(self.batch);
-        let lists: usize = convs().map(|plan| plan.index_bytes()).sum();
-        let scratch = convs().map(|plan| plan.scratch_bytes(blocks)).max().unwrap_or(0);
-        let thread = convs().map(|plan| plan.thread_bytes()).max().unwrap_or(0);
-        let threads = rayon::current_num_threads() * thread;
+        let besides = self.steps.iter().map(|step| self.besides(step, blocks));
+        let all = besides.fold([0; 3], |[lists, scratch, thread], own| {
+            [lists + own[0], scratch.max(own[1]), thread.max(own[2])]
+        });
+        let threads = rayon::current_num_threads() * all[2];
         let saved = size_of::<Saved>() * self.slots.iter().sum::<usize>();
-        (lists + scratch + threads + saved) as u64
+        (all[0] + all[1] + threads + saved) as u64
+    }
+
+    /// Bytes that a step takes besides the arena: for ever, while it runs, and for each thread while it
+    /// runs.
+    fn besides(&self, step: &StepPlan, blocks: usize) -> [usize; 3] {
+        let input = self.tensors[step.inputs[0]].activation.geometry;
+        match &step.work {
+            Work::Conv { plan, .. } => {
+                [plan.index_bytes(), plan.scratch_bytes(blocks), plan.thread_bytes()]
+            }
+            &Work::LayerNorm { epsilon, .. } => {
+                let norm = LayerNorm { input, epsilon };
+                [0, norm.scratch_bytes(blocks), norm.thread_bytes()]
+            }
+            Work::Attention { heads, windows, bias, .. } => {
+                let output = self.tensors[step.output].activation.geometry;
+                let attention = Attention { input, output, heads: *heads, windows };
+                let sums = bias.map_or(0, |_| attention.scratch_bytes(blocks));
+                [windows.bytes(), sums, attention.thread_bytes()]
+            }
+            _ => [0; 3],
+        }
     }
 }
 
@@ -319,6 +358,21 @@ impl Draft<'_> {
                 Work::AvgPool { kernel: [height, width], stride: [1, 1] }
             }
             Op::PadShortcut { stride, .. } => Work::PadShortcut { stride },
+            Op::LayerNorm { epsilon } => {
+                Work::LayerNorm { scale: network.first_parameter(node), epsilon }
+            }
+            Op::Gelu => Work::Gelu,
+            Op::Position => Work::Position { added: network.first_parameter(node), learns },
+            Op::Attention { heads, window, shift } => {
+                let [_, height, width] = self.shape(output);
+                let windows = match window {
+                    Some(window) => Windows::cut([height, width], window, shift),
+                    None => Windows::whole(height, width),
+                };
+                let bias = window.map(|_| network.first_parameter(node));
+                Work::Attention { heads, windows: Box::new(windows), bias, learns }
+            }
+            Op::SpaceToDepth { side } => Work::SpaceToDepth { side },
         }
     }
 

@@ -5,12 +5,17 @@
 //! rectifier into the step before it. What computes is [`Single`].
 //!
 //! `w' = w * scale / sqrt(var + epsilon)`, `b' = (b - mean) * scale / sqrt(var + epsilon) + shift`.
-//! Where that rounds, it rounds otherwise than [`Engine`](super::Engine) does: results agree to some
-//! millionths of the largest logit, not to the bit.
+//! Where that rounds, it rounds otherwise than [`Engine`] does: results agree to some millionths of the
+//! largest logit, not to the bit.
+//!
+//! [`Single`] has no operations of transformers. A network with one goes through the engine, alone in a
+//! batch, which takes the time of sixteen samples, and gives the engine's bytes.
 
 use super::describe::{Node, Op};
 use super::draft::conv_shape;
+use super::engine::Engine;
 use super::network::Network;
+use super::plan::Mode;
 use crate::sparse::Isa;
 use crate::sparse::single::{Operation, Single, Work};
 
@@ -19,20 +24,76 @@ use crate::sparse::single::{Operation, Single, Work};
 /// It holds the weights as they were when it was made: after they change, a new one is needed.
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    single: Single,
+    way: Way,
     input: [usize; 3],
     logits: Vec<f32>,
     probabilities: Vec<f32>,
+}
+
+/// What computes.
+#[derive(Clone, Debug)]
+enum Way {
+    Single(Single),
+    Engine(Box<Alone>),
+}
+
+/// A sample alone in a batch.
+struct Alone {
+    network: Network,
+    engine: Engine,
+    isa: Isa,
+    sample: Vec<f32>,
+}
+
+impl Alone {
+    fn new(network: Network, isa: Isa) -> Self {
+        let engine = Engine::new(&network, 1, Mode::Evaluate, isa);
+        let sample = vec![0.0; network.description.input_shape().iter().product()];
+        Self { network, engine, isa, sample }
+    }
+}
+
+impl Clone for Alone {
+    fn clone(&self) -> Self {
+        Self::new(self.network.clone(), self.isa)
+    }
+}
+
+impl std::fmt::Debug for Alone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = &self.network.description.name;
+        f.debug_struct("Alone").field("network", name).field("isa", &self.isa).finish()
+    }
+}
+
+impl Way {
+    /// The logits of the sample that `fill` writes.
+    fn run(&mut self, fill: impl FnOnce(&mut [f32]), logits: &mut Vec<f32>) {
+        logits.clear();
+        match self {
+            Self::Single(single) => logits.extend_from_slice(single.run(fill)),
+            Self::Engine(alone) => {
+                let Alone { network, engine, sample, .. } = &mut **alone;
+                fill(sample);
+                engine.load(network, 1, |_, out| out.copy_from_slice(sample));
+                engine.forward(network);
+                logits.extend(engine.logits());
+            }
+        }
+    }
 }
 
 impl Predictor {
     /// Makes `network` ready.
     pub fn new(network: &Network, isa: Isa) -> Self {
         let input = network.description.input_shape();
-        let single = Single::new(input, Fusing::new(network).operations(), isa);
+        let way = match Fusing::new(network).operations() {
+            Some(operations) => Way::Single(Single::new(input, operations, isa)),
+            None => Way::Engine(Box::new(Alone::new(network.clone(), isa))),
+        };
         let classes = network.description.classes;
         Self {
-            single,
+            way,
             input,
             logits: Vec::with_capacity(classes),
             probabilities: Vec::with_capacity(classes),
@@ -41,22 +102,25 @@ impl Predictor {
 
     /// The logits of the sample that `fill` writes as `[C, H, W]`, before normalisation.
     ///
-    /// Allocates nothing. The same bytes for any number of threads.
+    /// Allocates nothing where steps are fused. The same bytes for any number of threads.
     pub fn logits(&mut self, fill: impl FnOnce(&mut [f32])) -> &[f32] {
-        let output = self.single.run(fill);
-        self.logits.clear();
-        self.logits.extend_from_slice(output);
+        self.way.run(fill, &mut self.logits);
         &self.logits
+    }
+
+    /// Whether the network is fused into steps for one sample; else it goes through the engine.
+    pub fn fuses(&self) -> bool {
+        matches!(self.way, Way::Single(_))
     }
 
     /// The softmax probabilities of the sample that `fill` writes as `[C, H, W]`.
     pub fn predict(&mut self, fill: impl FnOnce(&mut [f32])) -> &[f32] {
-        let Self { single, probabilities, .. } = self;
-        let logits = single.run(fill);
+        let Self { way, logits, probabilities, .. } = self;
+        way.run(fill, logits);
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         probabilities.clear();
         let mut total = 0.0;
-        for logit in logits {
+        for logit in logits.iter() {
             let weight = f64::from(logit - largest).exp();
             total += weight;
             probabilities.push(weight as f32);
@@ -72,7 +136,14 @@ impl Predictor {
 
     /// Bytes that a prediction takes: tensors, and weights in the order in which they are read.
     pub fn peak_bytes(&self) -> u64 {
-        (self.single.arena_bytes() + self.single.weight_bytes()) as u64
+        match &self.way {
+            Way::Single(single) => (single.arena_bytes() + single.weight_bytes()) as u64,
+            Way::Engine(alone) => {
+                let plan = alone.engine.plan();
+                let values = alone.network.values.len() + 2 * alone.sample.len();
+                plan.arena_bytes() + plan.index_bytes() + 4 * values as u64
+            }
+        }
     }
 }
 
@@ -94,16 +165,17 @@ impl<'a> Fusing<'a> {
         Self { network, operations: Vec::new(), tensors: Vec::new(), readers }
     }
 
-    fn operations(mut self) -> Vec<Operation<'a>> {
+    /// The network's operations; `None` if there is none for one of its nodes.
+    fn operations(mut self) -> Option<Vec<Operation<'a>>> {
         for index in 0..self.network.description.nodes.len() {
-            let tensor = self.node(index);
+            let tensor = self.node(index)?;
             self.tensors.push(tensor);
         }
-        self.operations
+        Some(self.operations)
     }
 
     /// Takes in a node, and says which tensor holds what it gives.
-    fn node(&mut self, index: usize) -> usize {
+    fn node(&mut self, index: usize) -> Option<usize> {
         let network = self.network;
         let node = &network.description.nodes[index];
         let fused = match node.op {
@@ -112,18 +184,18 @@ impl<'a> Fusing<'a> {
             Op::Relu => self.rectify(node),
             _ => None,
         };
-        if let Some(tensor) = fused {
-            return tensor;
+        if fused.is_some() {
+            return fused;
         }
-        let (work, inputs) = self.work(index, node);
+        let (work, inputs) = self.work(index, node)?;
         let second = (node.op == Op::Add).then(|| inputs[1]);
         let relu = node.op == Op::Relu;
         self.operations.push(Operation { work, input: inputs[0], second, relu, shape: node.shape });
-        self.operations.len()
+        Some(self.operations.len())
     }
 
-    /// A node as an operation of its own.
-    fn work(&self, index: usize, node: &Node) -> (Work<'a>, Vec<usize>) {
+    /// A node as an operation of its own, where there is one.
+    fn work(&self, index: usize, node: &Node) -> Option<(Work<'a>, Vec<usize>)> {
         let (network, nodes) = (self.network, &self.network.description.nodes);
         let inputs: Vec<usize> = node.inputs.iter().map(|&input| self.tensors[input]).collect();
         let channels = node.shape[0];
@@ -131,13 +203,9 @@ impl<'a> Fusing<'a> {
             Op::Input => {
                 let description = &network.description;
                 let each = description.mean.iter().zip(&description.std);
-                return (
-                    Work::Affine {
-                        scale: description.std.iter().map(|std| 1.0 / std).collect(),
-                        shift: each.map(|(mean, std)| -mean / std).collect(),
-                    },
-                    vec![0],
-                );
+                let scale = description.std.iter().map(|std| 1.0 / std).collect();
+                let shift = each.map(|(mean, std)| -mean / std).collect();
+                return Some((Work::Affine { scale, shift }, vec![0]));
             }
             Op::Conv { bias, .. } | Op::Linear { bias, .. } => {
                 let from = nodes[node.inputs[0]].shape;
@@ -165,8 +233,10 @@ impl<'a> Fusing<'a> {
                 Work::AvgPool { kernel: [height, width], stride: [1, 1] }
             }
             Op::PadShortcut { stride, .. } => Work::PadShortcut { stride },
+            Op::LayerNorm { .. } | Op::Gelu | Op::Position => return None,
+            Op::Attention { .. } | Op::SpaceToDepth { .. } => return None,
         };
-        (work, inputs)
+        Some((work, inputs))
     }
 
     /// The operation that gives node `input`, if nobody else reads it and nothing was done behind it

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::describe::{Description, Op};
+use super::describe::{Description, Node, Op};
 use super::plan::Mode;
 use super::reference_fault::{ReferenceError, of_candle};
 use super::reference_ops as ops;
@@ -181,8 +181,34 @@ impl<'a> Reference<'a> {
             Op::GlobalAvgPool => {
                 input(0).mean_keepdim((2, 3)).map_err(of_candle(name, "average pool"))
             }
+            Op::LayerNorm { .. } | Op::Gelu | Op::Position => self.tokens(node, input(0)),
+            Op::Attention { .. } | Op::SpaceToDepth { .. } => self.tokens(node, input(0)),
             Op::PadShortcut { stride, channels } => ops::pad_shortcut(input(0), stride, channels)
                 .map_err(of_candle(name, "padded shortcut")),
+        }
+    }
+
+    /// The operations of transformers; any other gives back what it reads.
+    fn tokens(&self, node: &Node, x: &Tensor) -> Result<Tensor, ReferenceError> {
+        let name = node.name.as_str();
+        match node.op {
+            Op::LayerNorm { epsilon } => {
+                let affine = [self.required(name, "weight")?, self.required(name, "bias")?];
+                ops::layer_norm(x, affine, epsilon).map_err(of_candle(name, "layer normalisation"))
+            }
+            Op::Gelu => ops::gelu(x).map_err(of_candle(name, "GELU")),
+            Op::Position => x
+                .broadcast_add(self.required(name, "weight")?)
+                .map_err(of_candle(name, "adding positions")),
+            Op::Attention { heads, window, shift } => {
+                let bias = self.optional(name, "bias");
+                ops::attention(x, heads, window.map(|window| (window, shift)), bias)
+                    .map_err(of_candle(name, "attention"))
+            }
+            Op::SpaceToDepth { side } => {
+                ops::space_to_depth(x, side).map_err(of_candle(name, "moving space to depth"))
+            }
+            _ => Ok(x.clone()),
         }
     }
 

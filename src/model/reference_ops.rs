@@ -115,6 +115,110 @@ pub(super) fn pad_shortcut(x: &Tensor, stride: [usize; 2], channels: usize) -> R
     taken.reshape((batch, given, rows, columns))?.pad_with_zeros(1, more, more)
 }
 
+/// `(x - mean) / sqrt(variance + epsilon) * scale + shift`, both over the channels of each place.
+pub(super) fn layer_norm(x: &Tensor, [scale, shift]: [&Tensor; 2], epsilon: f32) -> Result<Tensor> {
+    let away = x.broadcast_sub(&x.mean_keepdim(1)?)?;
+    let deviation = (away.sqr()?.mean_keepdim(1)? + f64::from(epsilon))?.sqrt()?;
+    let channels = |values: &Tensor| values.reshape((1, values.elem_count(), 1, 1));
+    away.broadcast_div(&deviation)?
+        .broadcast_mul(&channels(scale)?)?
+        .broadcast_add(&channels(shift)?)
+}
+
+/// `x * (1 + erf(x / sqrt(2))) / 2`.
+pub(super) fn gelu(x: &Tensor) -> Result<Tensor> {
+    x * ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?.affine(0.5, 0.0)?
+}
+
+/// Attention of `heads` among all places, or within windows of a side and a shift.
+///
+/// As eight dimensions: queries, keys or values, heads and channels of the heads, then rows and columns of
+/// windows, and of places within.
+pub(super) fn attention(
+    x: &Tensor,
+    heads: usize,
+    window: Option<(usize, usize)>,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    let depth = channels / 3 / heads;
+    let ([down, right], shift) = match window {
+        Some((side, shift)) => ([side; 2], shift),
+        None => ([height, width], 0),
+    };
+    let [rows, columns] = [height / down, width / right];
+    let turn = |x: &Tensor, by: i32| x.roll(by, 2)?.roll(by, 3);
+    let x = turn(x, -(shift as i32))?.contiguous()?;
+    let parts = x.reshape(vec![batch, 3, heads, depth, rows, down, columns, right])?;
+    let parts = parts.permute(vec![1, 0, 4, 6, 2, 5, 7, 3])?.contiguous()?;
+    let (windows, tokens) = (rows * columns, down * right);
+    let parts = parts.reshape((3, batch * windows * heads, tokens, depth))?;
+    let part = |which: usize| parts.narrow(0, which, 1)?.squeeze(0)?.contiguous();
+    let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+    let mut scores = q.matmul(&k.t()?.contiguous()?)?.affine(1.0 / (depth as f64).sqrt(), 0.0)?;
+    scores = scores.reshape((batch, windows, heads, tokens, tokens))?;
+    if let Some(bias) = bias {
+        scores = scores.broadcast_add(&relative(bias, heads, [down, right])?)?;
+    }
+    let apart = apart([height, width], [down, right], shift, x.dtype())?;
+    let scores = scores.broadcast_add(&apart)?;
+    let largest = scores.detach().max_keepdim(4)?;
+    let weights = scores.broadcast_sub(&largest)?.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(4)?)?;
+    let out = weights.reshape((batch * windows * heads, tokens, tokens))?.matmul(&v)?;
+    let out = out.reshape(vec![batch, rows, columns, heads, down, right, depth])?;
+    let out = out.permute(vec![0, 3, 6, 1, 4, 2, 5])?.contiguous()?;
+    turn(&out.reshape((batch, channels / 3, height, width))?, shift as i32)
+}
+
+/// The table of relative positions as `[heads, T, T]`, by how far the query is below and right of the key.
+fn relative(bias: &Tensor, heads: usize, [down, right]: [usize; 2]) -> Result<Tensor> {
+    let mut entries = Vec::new();
+    for (ty, tx) in pairs(down, right) {
+        for (uy, ux) in pairs(down, right) {
+            let (y, x) = (ty + down - 1 - uy, tx + right - 1 - ux);
+            entries.push((y * (2 * right - 1) + x) as u32);
+        }
+    }
+    let entries = Tensor::new(entries, &Device::Cpu)?;
+    let table = bias.reshape((heads, (2 * down - 1) * (2 * right - 1)))?;
+    table.index_select(&entries, 1)?.reshape((heads, down * right, down * right))
+}
+
+/// `[windows, 1, T, T]`: 0 where two places attend to each other, far below all scores where only one of
+/// them came round the edge.
+fn apart(
+    [height, width]: [usize; 2],
+    [down, right]: [usize; 2],
+    shift: usize,
+    kind: DType,
+) -> Result<Tensor> {
+    let mut values = Vec::new();
+    for (top, left) in pairs(height / down, width / right) {
+        let round = |y: usize, x: usize| {
+            [top * down + y + shift >= height, left * right + x + shift >= width]
+        };
+        for (ty, tx) in pairs(down, right) {
+            for (uy, ux) in pairs(down, right) {
+                let joined = shift == 0 || round(ty, tx) == round(uy, ux);
+                values.push(if joined { 0.0f32 } else { -1e9 });
+            }
+        }
+    }
+    let windows = height / down * (width / right);
+    let tokens = down * right;
+    Tensor::from_vec(values, (windows, 1, tokens, tokens), &Device::Cpu)?.to_dtype(kind)
+}
+
+/// The places of each square as channels: down its columns, then right.
+pub(super) fn space_to_depth(x: &Tensor, side: usize) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    let (rows, columns) = (height / side, width / side);
+    let parts = x.reshape(vec![batch, channels, rows, side, columns, side])?;
+    let parts = parts.permute(vec![0, 5, 3, 1, 2, 4])?.contiguous()?;
+    parts.reshape((batch, channels * side * side, rows, columns))
+}
+
 /// Mean and biased variance of each channel, `[C]` each.
 pub(super) fn statistics(x: &Tensor) -> Result<[Tensor; 2]> {
     let mean = x.mean_keepdim((0, 2, 3))?;

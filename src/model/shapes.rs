@@ -13,6 +13,9 @@ pub const MAX_RIMMED: u64 = (1 << 28) - 1;
 /// The most weights that one operation may have.
 pub const MAX_WEIGHTS: u64 = 1 << 30;
 
+/// The most places of which each attends to all.
+pub const MAX_TOKENS: u64 = 1 << 14;
+
 /// The shape that `op`, called `name`, gives for inputs of shapes `inputs`.
 ///
 /// The attributes and the number of inputs were checked; how they fit together is found here.
@@ -20,6 +23,9 @@ pub(super) fn infer(name: &str, op: &Op, inputs: &[Shape]) -> Result<Shape, Desc
     let [channels, height, width] = inputs[0];
     let shape = match *op {
         Op::Input | Op::BatchNorm { .. } | Op::Relu => inputs[0],
+        Op::LayerNorm { .. } | Op::Gelu | Op::Position => inputs[0],
+        Op::Attention { heads, window, .. } => attended(name, inputs[0], heads, window)?,
+        Op::SpaceToDepth { side } => squares(name, inputs[0], side)?,
         Op::Add => sum(name, inputs[0], inputs[1])?,
         Op::GlobalAvgPool => [channels, 1, 1],
         Op::Linear { outputs, .. } => [outputs, 1, 1],
@@ -68,6 +74,55 @@ pub(super) fn weight_shape(op: &Op, input: Shape) -> Option<Vec<usize>> {
         Op::Linear { outputs, .. } => Some(vec![outputs, input.iter().product()]),
         _ => None,
     }
+}
+
+/// Queries, keys and values in equal parts, heads that share them, and windows that cut the plane.
+fn attended(
+    name: &str,
+    [channels, height, width]: Shape,
+    heads: usize,
+    window: Option<usize>,
+) -> Result<Shape, DescribeFault> {
+    if !channels.is_multiple_of(3 * heads) {
+        let expected = format!("a divisor of a third of its {channels} input channels");
+        return Err(uneven(name, "heads", heads, expected));
+    }
+    if let Some(window) = window {
+        even(name, "window", window, [height, width])?;
+    }
+    let [rows, columns] = window.map_or([height, width], |window| [window; 2]);
+    let sides = [rows as u128, columns as u128];
+    within(name, "places that attend to one another", sides, MAX_TOKENS)?;
+    Ok([channels / 3, height, width])
+}
+
+fn squares(
+    name: &str,
+    [channels, height, width]: Shape,
+    side: usize,
+) -> Result<Shape, DescribeFault> {
+    even(name, "side", side, [height, width])?;
+    // The side divides a side of the input: no product overflows.
+    let wide = channels as u128 * side as u128 * side as u128;
+    within(name, "output channels", [wide], MAX_CHANNELS as u64)?;
+    Ok([channels * side * side, height / side, width / side])
+}
+
+fn even(
+    name: &str,
+    key: &'static str,
+    side: usize,
+    [height, width]: [usize; 2],
+) -> Result<(), DescribeFault> {
+    if height.is_multiple_of(side) && width.is_multiple_of(side) {
+        return Ok(());
+    }
+    let expected = format!("a divisor of both sides of its {height} x {width} input");
+    Err(uneven(name, key, side, expected))
+}
+
+fn uneven(name: &str, key: &'static str, found: usize, expected: String) -> DescribeFault {
+    DescribeFault::BadValue { op: name.into(), key, found: found.to_string(), expected }
 }
 
 fn sum(name: &str, left: Shape, right: Shape) -> Result<Shape, DescribeFault> {

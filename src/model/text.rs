@@ -42,6 +42,10 @@ pub(super) struct UncheckedOp {
     pub epsilon: Option<Spanned<f32>>,
     pub momentum: Option<Spanned<f32>>,
     pub channels: Option<Spanned<usize>>,
+    pub heads: Option<Spanned<usize>>,
+    pub window: Option<Spanned<usize>>,
+    pub shift: Option<Spanned<usize>>,
+    pub side: Option<Spanned<usize>>,
     pub prunable: Option<Spanned<bool>>,
 }
 
@@ -104,6 +108,10 @@ impl UncheckedOp {
             ("epsilon", at(&self.epsilon)),
             ("momentum", at(&self.momentum)),
             ("channels", at(&self.channels)),
+            ("heads", at(&self.heads)),
+            ("window", at(&self.window)),
+            ("shift", at(&self.shift)),
+            ("side", at(&self.side)),
             ("prunable", at(&self.prunable)),
         ]
         .into_iter()

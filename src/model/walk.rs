@@ -4,8 +4,9 @@ use super::engine::Arena;
 use super::network::Network;
 use super::plan::{Handing, Place, Plan, StepPlan, Work};
 use crate::sparse::{
-    AvgPool, BatchNorm, Blocked, Isa, MaxPool, NormGradients, Operands, PadShortcut, Running,
-    Saved, Target, add, copy_or_add, relu, relu_backward,
+    AvgPool, BatchNorm, Blocked, Isa, MaxPool, Merge, NormGradients, Operands, PadShortcut,
+    Running, Saved, Target, add, copy_or_add, gelu_backward, position_gradient, relu,
+    relu_backward,
 };
 
 /// What steps work on. The plan is borrowed apart, so that a step can be read while values change.
@@ -19,15 +20,15 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn blocks(&self) -> usize {
+    pub(super) fn blocks(&self) -> usize {
         Blocked::blocks(self.samples)
     }
 
-    fn activation(&self, tensor: usize) -> &'a Place {
+    pub(super) fn activation(&self, tensor: usize) -> &'a Place {
         &self.plan.tensors[tensor].activation
     }
 
-    fn gradient(&self, tensor: usize) -> Option<&'a Place> {
+    pub(super) fn gradient(&self, tensor: usize) -> Option<&'a Place> {
         self.plan.tensors[tensor].gradient.as_ref()
     }
 
@@ -67,6 +68,11 @@ impl<'a> Walk<'a> {
                 PadShortcut { input, output, stride }.forward(x, y);
             }
             Work::BatchNorm { .. } => {}
+            Work::LayerNorm { .. }
+            | Work::Gelu
+            | Work::Position { .. }
+            | Work::Attention { .. }
+            | Work::SpaceToDepth { .. } => self.tokens_forward(step, network),
         }
     }
 
@@ -113,9 +119,14 @@ impl<'a> Walk<'a> {
         }
         let (blocks, isa) = (self.blocks(), self.isa);
         let Some(dy) = self.gradient(step.output) else { return };
+        // These make their parameters' gradients along with their input's.
         let is_norm = matches!(step.work, Work::BatchNorm { .. });
+        let together =
+            is_norm || matches!(step.work, Work::LayerNorm { .. } | Work::Attention { .. });
         if is_norm && step.gradients[0] != Handing::Nothing {
             self.norm_backward(step, network, gradient);
+        } else if together && step.gradients[0] != Handing::Nothing {
+            self.tokens_backward(step, network, gradient);
         } else if step.relu || matches!(step.work, Work::Relu) {
             let y = self.activation(step.output);
             let [y_values, dy_values] = self.arena.parts([y.of(blocks), dy.of(blocks)]);
@@ -124,7 +135,7 @@ impl<'a> Walk<'a> {
         self.parameter_gradient(step, network, gradient);
         for (i, &input) in step.inputs.iter().enumerate() {
             let done = matches!(step.gradients[i], Handing::Same | Handing::Nothing);
-            if done || (is_norm && i == 0) {
+            if done || (together && i == 0) {
                 continue;
             }
             let Some(dx) = self.gradient(input) else { continue };
@@ -136,11 +147,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Gradients of a convolution's weight and bias.
+    /// Gradients of a convolution's weight and bias, and of positions.
     fn parameter_gradient(&mut self, step: &StepPlan, network: &Network, gradient: &mut [f32]) {
         let blocks = self.blocks();
-        let Work::Conv { plan, weight, bias, learns: true } = &step.work else { return };
         let Some(dy) = self.gradient(step.output) else { return };
+        if let &Work::Position { added, learns: true } = &step.work {
+            let [values] = self.arena.parts([dy.of(blocks)]);
+            let added = self.plan.gradient_of(network, added);
+            return position_gradient((values, dy.geometry), &mut gradient[added]);
+        }
+        let Work::Conv { plan, weight, bias, learns: true } = &step.work else { return };
         let x = self.plan.tensors[step.inputs[0]].kept();
         let [x, dy] = self.arena.parts([x.of(blocks), dy.of(blocks)]);
         let weight = self.plan.gradient_of(network, *weight);
@@ -170,6 +186,11 @@ impl<'a> Walk<'a> {
             let pool = MaxPool { input, output, kernel, stride, padding };
             return pool.backward(isa, x, (dy, from), (dx, to), accumulate);
         }
+        if let Work::Gelu = step.work {
+            let [dy_range, dx_range] = ranges;
+            let [x, dy, dx] = self.arena.parts([x_place.of(blocks), dy_range, dx_range]);
+            return gelu_backward(isa, (x, input), (dy, from), (dx, to), accumulate);
+        }
         let [dy, dx] = self.arena.parts(ranges);
         match &step.work {
             Work::Conv { plan, weight, .. } => {
@@ -177,7 +198,7 @@ impl<'a> Walk<'a> {
                 plan.input_gradient(isa, values, dy, dx, accumulate, self.scratch);
             }
             // What a batch norm reads besides its input is added, and it has closed `dy`.
-            Work::Relu | Work::Add | Work::BatchNorm { .. } => {
+            Work::Relu | Work::Add | Work::Position { .. } | Work::BatchNorm { .. } => {
                 copy_or_add(isa, (dy, from), (dx, to), accumulate);
             }
             &Work::AvgPool { kernel, stride } => {
@@ -188,7 +209,11 @@ impl<'a> Walk<'a> {
                 let shortcut = PadShortcut { input, output, stride };
                 shortcut.backward((dy, from), (dx, to), accumulate);
             }
-            Work::MaxPool { .. } => {}
+            &Work::SpaceToDepth { side } => {
+                Merge { input, output, side }.backward((dy, from), (dx, to), accumulate);
+            }
+            Work::MaxPool { .. } | Work::Gelu => {}
+            Work::LayerNorm { .. } | Work::Attention { .. } => {}
         }
     }
 

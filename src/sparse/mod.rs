@@ -17,16 +17,21 @@
 //! writes, and each output sums its terms in one stated order. Threads change nothing.
 //! The instruction set does (a fused multiply-add rounds once): see [`Isa`].
 
+mod attention;
+mod attention_rows;
 mod blocked;
 mod conv;
 mod gather;
+mod gelu;
 #[cfg(test)]
 mod kernel_tests;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
+mod layer_norm;
 mod loss;
 mod mask;
+mod merge;
 mod norm;
 mod norm_planes;
 mod packed;
@@ -34,6 +39,7 @@ mod packed_gradient;
 mod passes;
 mod pointwise;
 mod pool;
+mod position;
 mod rows;
 mod shortcut;
 pub mod single;
@@ -41,15 +47,22 @@ mod strip;
 mod tiles;
 mod update;
 mod weight_gradient;
+mod windows;
 
+pub use attention::{Attention, AttentionGradients};
 pub use blocked::{Blocked, LANES};
 pub use conv::{ConvPlan, ConvShape};
+pub use gelu::{gelu, gelu_backward};
 pub use lanes::Isa;
+pub use layer_norm::{LayerNorm, LayerNormGradients};
 pub use loss::{Loss, cross_entropy, softmax};
 pub use mask::{Mask, MaskError};
+pub use merge::Merge;
 pub use norm::{BatchNorm, NormGradients, Operands, Running, Saved, Target};
 pub use passes::Kernels;
 pub use pointwise::{add, copy_or_add, relu, relu_backward};
 pub use pool::{AvgPool, MaxPool};
+pub use position::{add_position, position_gradient};
 pub use shortcut::PadShortcut;
 pub use update::{L1, Step, UpdateStatistics, update};
+pub use windows::Windows;

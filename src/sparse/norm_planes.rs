@@ -20,12 +20,12 @@ fn joined<const N: usize>(places: [Blocked; N]) -> [Blocked; N] {
 }
 
 #[inline(always)]
-fn row(plane: &[f32], places: Blocked, row: usize) -> &[[f32; LANES]] {
+pub(super) fn row(plane: &[f32], places: Blocked, row: usize) -> &[[f32; LANES]] {
     plane[places.interior(row)].as_chunks::<LANES>().0
 }
 
 #[inline(always)]
-fn row_mut(plane: &mut [f32], places: Blocked, row: usize) -> &mut [[f32; LANES]] {
+pub(super) fn row_mut(plane: &mut [f32], places: Blocked, row: usize) -> &mut [[f32; LANES]] {
     plane[places.interior(row)].as_chunks_mut::<LANES>().0
 }
 

@@ -6,7 +6,7 @@ use super::blocked::Blocked;
 use super::lanes::{Isa, Lanes, Task};
 
 /// Applies `f(to, a, b)` to the interior of every plane.
-fn each_place(
+pub(super) fn each_place(
     isa: Isa,
     [a, b]: [(&[f32], Blocked); 2],
     (to, to_places): (&mut [f32], Blocked),

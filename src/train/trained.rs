@@ -92,7 +92,7 @@ impl Trained {
             },
         };
         let norm = |node: usize| {
-            matches!(nodes[node].op, Op::BatchNorm { .. })
+            matches!(nodes[node].op, Op::BatchNorm { .. } | Op::LayerNorm { .. })
                 && learning.contains(&nodes[node].inputs[0])
         };
         (0..nodes.len()).map(|node| learning.contains(&node) || norm(node)).collect()

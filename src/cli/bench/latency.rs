@@ -52,7 +52,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let Ok(timings) = timings;
     let [macs, macs_dense] = network.macs();
     let threads = rayon::current_num_threads();
-    let plan = format!("{}, single sample, batch norm folded", learn::plan(isa));
+    let way = match predictor.fuses() {
+        true => "single sample, batch norm folded",
+        false => "single sample in one lane of a batch",
+    };
+    let plan = format!("{}, {way}", learn::plan(isa));
     let sparsity = 100.0 * network.sparsity();
     let name = &network.description.name;
     let text = format!(

@@ -11,8 +11,9 @@ use crate::cli::setting::{self, Out};
 use crate::cli::table::Table;
 use crate::format::{ModelFile, Provenance, Section};
 use crate::model::file::{self, Artifact};
+use crate::model::{Description, Node, Op, ParamKind};
 
-/// One weight tensor of the network.
+/// One weight tensor of the network, or an attention.
 struct Layer {
     name: String,
     shape: String,
@@ -157,15 +158,15 @@ fn value(
 fn layers(file: &ModelFile, artifact: &Artifact) -> Vec<Layer> {
     let network = &artifact.network;
     let dense = network.description.macs();
-    let weights = network.parameters.iter().filter(|p| dense[p.node] > 0 && p.shape.len() > 1);
-    weights
+    let weights = network.parameters.iter().filter(|p| p.kind == ParamKind::Weight);
+    let mut layers: Vec<(usize, Layer)> = weights
         .map(|p| {
             let all = p.mask.len();
             // Every weight of a layer is applied at the same number of places.
             let places = dense[p.node] / (all as u64).max(1);
             let tensor = file.tensor(&p.name);
             let shape: Vec<String> = p.shape.iter().map(usize::to_string).collect();
-            Layer {
+            let layer = Layer {
                 name: p.name.clone(),
                 shape: shape.join("x"),
                 existing: p.mask.existing(),
@@ -175,9 +176,35 @@ fn layers(file: &ModelFile, artifact: &Artifact) -> Vec<Layer> {
                 bytes: tensor.as_ref().map_or(0, |t| t.stored_bytes()),
                 kind: tensor.as_ref().map_or_else(String::new, |t| t.kind().to_string()),
                 dtype: tensor.as_ref().map_or_else(String::new, |t| t.dtype().to_string()),
-            }
+            };
+            (p.node, layer)
         })
-        .collect()
+        .collect();
+    layers.extend(attentions(&network.description, &dense));
+    layers.sort_by_key(|(node, _)| *node);
+    layers.into_iter().map(|(_, layer)| layer).collect()
+}
+
+/// Attentions multiply activations with each other: they cost, and have no weights.
+fn attentions(description: &Description, macs: &[u64]) -> Vec<(usize, Layer)> {
+    let nodes = description.nodes.iter().zip(macs).enumerate();
+    let attentions = nodes.filter(|(_, (node, _))| matches!(node.op, Op::Attention { .. }));
+    let layer = |(index, (node, macs)): (usize, (&Node, &u64))| {
+        let none = String::new;
+        let layer = Layer {
+            name: node.name.clone(),
+            shape: none(),
+            existing: 0,
+            all: 0,
+            macs: *macs,
+            dense_macs: *macs,
+            bytes: 0,
+            kind: none(),
+            dtype: none(),
+        };
+        (index, layer)
+    };
+    attentions.map(layer).collect()
 }
 
 /// Bytes of a safetensors file with the same tensors, dense and in `f32`.

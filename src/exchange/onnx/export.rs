@@ -5,6 +5,7 @@
 //! standard deviation. Equal models give equal bytes.
 
 use super::wire::Writer;
+use crate::exchange::error::ExchangeFault;
 use crate::exchange::own;
 use crate::model::file::Artifact;
 use crate::model::{Description, Network, Node, Op, ParamKind};
@@ -20,9 +21,15 @@ const OUT: &str = ".out";
 
 /// The bytes of an ONNX model of the network that `artifact` holds. Its input is `input`,
 /// `[batch, C, H, W]`, its output `logits`, `[batch, classes]`.
-pub fn export(artifact: &Artifact) -> Vec<u8> {
+///
+/// # Errors
+/// [`ExchangeFault::NotOnnx`] where the network has an operation of a transformer: none of them is written.
+pub fn export(artifact: &Artifact) -> Result<Vec<u8>, ExchangeFault> {
     let network = &artifact.network;
     let description = &*network.description;
+    if let Some(node) = description.nodes.iter().find(|node| !is_written(&node.op)) {
+        return Err(ExchangeFault::NotOnnx { node: node.name.clone(), kind: node.op.kind() });
+    }
     let [channels, height, width] = description.input_shape();
     let doc = format!(
         "Input: [batch, {channels}, {height}, {width}], values as the data has them (bytes of pictures divided by \
@@ -43,7 +50,18 @@ pub fn export(artifact: &Artifact) -> Vec<u8> {
     for (key, value) in meta {
         model = model.put(14, Writer::default().put(1, key).put(2, value));
     }
-    model.bytes
+    Ok(model.bytes)
+}
+
+/// Whether an operation has its like in the graph.
+fn is_written(op: &Op) -> bool {
+    match op {
+        Op::Input | Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Relu => true,
+        Op::Add | Op::MaxPool { .. } | Op::AvgPool { .. } | Op::GlobalAvgPool => true,
+        Op::PadShortcut { .. } => true,
+        Op::LayerNorm { .. } | Op::Gelu | Op::Position => false,
+        Op::Attention { .. } | Op::SpaceToDepth { .. } => false,
+    }
 }
 
 /// What a node of the description is called in the graph, and how many sides it has there.
@@ -158,6 +176,9 @@ impl<'a> Graph<'a> {
                 self.emit("GlobalAveragePool", name, &[&from], Writer::default());
             }
             Op::Input | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Relu | Op::Add => {}
+            // `export` gives none of these to a graph.
+            Op::LayerNorm { .. } | Op::Gelu | Op::Position => {}
+            Op::Attention { .. } | Op::SpaceToDepth { .. } => {}
         }
     }
 

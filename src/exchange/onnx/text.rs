@@ -64,6 +64,19 @@ fn operation(text: &mut String, op: &Op, last: bool, flat: bool) {
         Op::PadShortcut { stride, channels } => {
             write!(text, "kind = \"pad-shortcut\"\nstride = {stride:?}\nchannels = {channels}\n")
         }
+        Op::LayerNorm { epsilon } => {
+            write!(text, "kind = \"layer-norm\"\nepsilon = {epsilon:?}\n")
+        }
+        Op::Gelu => writeln!(text, "kind = \"gelu\""),
+        Op::Position => writeln!(text, "kind = \"position\""),
+        Op::Attention { heads, window: None, .. } => {
+            write!(text, "kind = \"attention\"\nheads = {heads}\n")
+        }
+        Op::Attention { heads, window: Some(window), shift } => write!(
+            text,
+            "kind = \"attention\"\nheads = {heads}\nwindow = {window}\nshift = {shift}\n"
+        ),
+        Op::SpaceToDepth { side } => write!(text, "kind = \"space-to-depth\"\nside = {side}\n"),
     };
 }
 
