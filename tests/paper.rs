@@ -22,8 +22,7 @@ fn commands(number: usize) -> Vec<String> {
 fn row(number: usize) -> (tempfile::TempDir, Vec<Value>) {
     let home = folder();
     prepare(home.path());
-    let told: Vec<Value> =
-        commands(number).iter().map(|words| json(home.path(), words)).collect();
+    let told: Vec<Value> = commands(number).iter().map(|words| json(home.path(), words)).collect();
     assert!(!told.is_empty(), "README lists no command in row {number}");
     (home, told)
 }
@@ -170,8 +169,7 @@ fn row_15_prune_first_then_forget() {
 #[test]
 fn row_16_scenarios() {
     let (_home, told) = row(16);
-    let counts: Vec<_> =
-        told.iter().map(|told| told["forget_samples"].as_u64().unwrap()).collect();
+    let counts: Vec<_> = told.iter().map(|told| told["forget_samples"].as_u64().unwrap()).collect();
     // Of 1,920 samples in ten classes.
     assert!((380..390).contains(&counts[0]) && (46..51).contains(&counts[1]), "{counts:?}");
     assert_eq!(counts[2], 100);
@@ -188,7 +186,10 @@ fn row_18_networks() {
     let (_home, told) = row(18);
     assert!(told[0]["step_seconds"].as_f64().unwrap() > 0.0);
     let known: Vec<&str> = unlearn::model::builtin_names().collect();
-    for name in ["resnet18", "resnet20", "resnet44", "resnet50", "resnet56", "vgg16-bn", "vit-tiny"] {
+    for name in [
+        "resnet18", "resnet20", "resnet44", "resnet50", "resnet56", "vgg16-bn", "vit-tiny",
+        "swin-t",
+    ] {
         assert!(known.contains(&name), "{name} is not among {known:?}");
     }
 }

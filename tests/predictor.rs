@@ -99,7 +99,7 @@ fn every_network_that_is_compiled_in_gives_the_engines_logits() {
     // Swin-T takes no smaller picture, and goes through the engine itself.
     for name in builtin_names().filter(|name| *name != "swin-t") {
         let description = described(name);
-        let large = name.ends_with("-imagenet") || name == "resnet50";
+        let large = name.ends_with("-imagenet") || ["resnet50", "vit-tiny"].contains(&name);
         let isas = Isa::available();
         for &density in if large { &[0.05][..] } else { &[1.0, 0.3, 0.05, 0.0][..] } {
             for isa in if large { &isas[..1] } else { &isas[..] } {

@@ -131,9 +131,9 @@ fn operations_of_transformers_are_held_to_their_input() {
     assert_fault(&attention(""), 13, &["`t`", "`heads`"]);
     assert_fault(&attention("heads = 3\n"), 12, &["`heads` is 3", "12 input channels"]);
     assert_fault(&attention("heads = 2\nwindow = 3\n"), 12, &["`window` is 3", "8 x 8"]);
-    assert_fault(&attention("heads = 2\nshift = 1\n"), 15, &["`shift` is 1", "`window`"]);
+    assert_fault(&attention("heads = 2\nshift = 1\n"), 16, &["`shift` is 1", "`window`"]);
     let moved = "heads = 2\nwindow = 4\nshift = 4\n";
-    assert_fault(&attention(moved), 16, &["`shift` is 4", "0 to 3"]);
+    assert_fault(&attention(moved), 17, &["`shift` is 4", "0 to 3"]);
     assert_fault(&op("space-to-depth", "side = 3\n"), 7, &["`side` is 3", "8 x 8"]);
     assert_fault(&op("gelu", "epsilon = 0.1\n"), 10, &["`t`", "`epsilon`"]);
     let large = format!("{HEAD}{}{TAIL}", attention("heads = 1\n")).replace("8, 8]", "200, 200]");
