@@ -174,7 +174,7 @@ fn a_neighbour_on_the_same_floor_is_imported_only_where_the_table_says() {
         ("data/open.rs", "use crate::model::Network;"),
         ("model/plan.rs", "use crate::train::run;"),
         ("prune/omp.rs", "use crate::unlearn::Method;"),
-        ("unlearn/method.rs", "use crate::prune::Allocation;"),
+        ("unlearn/method.rs", "use crate::evaluate::Metric;"),
         ("evaluate/mia.rs", "use crate::unlearn::Method;"),
         ("train/run.rs", "use crate::cli::report;"),
     ] {

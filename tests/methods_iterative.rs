@@ -362,8 +362,8 @@ fn what_is_forgotten_is_named_wrongly_and_what_is_kept_rightly() {
     assert!(before[0] < 20.0 && before[1] < 20.0, "nothing was learnt: {before:?}");
     let random = RandomLabels { tuning: tuning(8, 0.05), shuffled: true };
     let salun = Salun { tuning: tuning(8, 0.05), shuffled: true, share: 0.5 };
-    let tuned = tuning(8, 0.05);
-    let scrub = Scrub { tuning: tuned, away: 6, forget_batch: 4, alpha: 0.1, ..Scrub::default() };
+    let tuned = tuning(8, 0.01);
+    let scrub = Scrub { tuning: tuned, away: 3, forget_batch: 16, alpha: 0.1, ..Scrub::default() };
     for (method, keeps) in [
         (Method::GradientAscent(GradientAscent { tuning: tuning(5, 0.02), alpha: 0.0 }), false),
         (Method::NegGradPlus(NegGradPlus { tuning: tuning(8, 0.02), beta: 0.8 }), true),

@@ -114,7 +114,7 @@ fn a_witness_that_is_gone_or_another_is_told_and_can_be_named_anew() {
     assert!(opened(&foreign).unwrap_err().to_string().contains("another home's"));
     assert!(again(&foreign).unwrap_err().to_string().contains("another home's"));
     let mut image = start.clone();
-    image.put(WITNESS, &vec![7; 76]);
+    image.put(WITNESS, &[7; 76]);
     let disk = SimDisk::from(&image);
     assert!(opened(&disk).unwrap_err().to_string().contains("no witness, or damaged"));
     let disk = SimDisk::from(&start);

@@ -391,24 +391,12 @@ impl Args {
 
     /// A retraining as the original was trained, from `early` on if there is one.
     fn like(model: &Artifact, original: &Recipe, early: Option<&Artifact>) -> Retrain {
-        let Recipe { epochs, rate, schedule, batch, momentum, decay, seed: order, .. } =
-            original.clone();
         let seed = model.facts.get("init_seed").or(model.facts.get("seed"));
-        let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(order);
+        let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(original.seed);
         let epoch = |early: &Artifact| early.facts.get("epoch").and_then(|e| e.parse().ok());
         let start =
             early.map_or(Start::Seed(seed), |early| Start::Rewound(epoch(early).unwrap_or(0)));
-        Retrain {
-            epochs,
-            rate,
-            schedule,
-            batch,
-            momentum,
-            decay,
-            start,
-            order,
-            ..Retrain::default()
-        }
+        Retrain::like(original, start)
     }
 
     /// Every field of the method that an option sets, `--set` last.

@@ -82,13 +82,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         return Err(Fault::Usage("--epochs is 0: nothing would be learnt; give 1 or more".into()));
     }
     let body = args.from.as_ref().map(|path| setting::open_model(path)).transpose()?;
-    let features = match (&args.features, &body) {
-        (Some(text), _) => Some(Extraction::parse(text)?),
-        (None, Some(body)) => setting::extraction_of(&body.meaning)?,
-        (None, None) => None,
-    };
     let watch = Stopwatch::start();
-    let mut data = args.data.open(features)?;
+    let mut data = args.data.open(args.extraction(body.as_ref())?)?;
     let open = watch.seconds();
     let poison = args.poison.as_deref().map(|text| Poison::parse(text, args.seed)).transpose()?;
     if let Some(poison) = &poison {
@@ -116,28 +111,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let compute = settled.compute;
     let provenance = args.provenance.into();
     let facts = past.state(learn::facts("train", provenance, &data, digest, &recipe, compute));
-    let facts = body.iter().fold(facts, |facts, body| learn::on_body(facts, body));
+    let facts = body.iter().fold(facts, learn::on_body);
     let facts = poison.iter().fold(facts, |facts, poison| poison.state(facts));
     let meaning = setting::meaning_of(&data);
-    let early = setting::beside(&args.out, "rewind");
-    let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
-    if state.epoch == 0 && rewind_epoch == 0 {
-        let facts = facts.clone().with("epoch", "0");
-        save(&state, &meaning, &facts, None, DtypeArg::F32, &early)?;
-    }
-    let checkpoint = Checkpoint {
-        path: learn::checkpoint_path(&args.out),
-        meaning: meaning.clone(),
-        facts: facts.clone(),
-        rewind: Some((rewind_epoch, early)),
-    };
-    let job = Job {
-        what: "train",
-        data: &data.train,
-        recipe: &recipe,
-        compute,
-        checkpoint: Some(checkpoint),
-    };
+    let checkpoint = Some(checkpoint(args, &state, &meaning, &facts, &recipe)?);
+    let job = Job { what: "train", data: &data.train, recipe: &recipe, compute, checkpoint };
     let watch = Stopwatch::start();
     let reports = job.run(&mut state)?;
     let spent = Spent { open, learn: watch.seconds() };
@@ -145,6 +123,39 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let artifact = save(&state, &meaning, &facts, anchor.as_ref(), args.dtype, &args.out)?;
     learn::forget_checkpoint(&args.out)?;
     tell(args, out, &data, &artifact, &recipe, &reports, &settled, spent)
+}
+
+impl Args {
+    /// How samples are made: as the words say, or as for the model whose body it is.
+    fn extraction(&self, body: Option<&Artifact>) -> Result<Option<Extraction>, Fault> {
+        match (&self.features, body) {
+            (Some(text), _) => Ok(Some(Extraction::parse(text)?)),
+            (None, Some(body)) => setting::extraction_of(&body.meaning),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// What is kept while it learns; weights to rewind to that are those of now are written at once.
+fn checkpoint(
+    args: &Args,
+    state: &State,
+    meaning: &ClassesAndFeatures,
+    facts: &Facts,
+    recipe: &Recipe,
+) -> Result<Checkpoint, Fault> {
+    let early = setting::beside(&args.out, "rewind");
+    let rewind_epoch = args.rewind_epoch.min(recipe.epochs);
+    if state.epoch == 0 && rewind_epoch == 0 {
+        let facts = facts.clone().with("epoch", "0");
+        save(state, meaning, &facts, None, DtypeArg::F32, &early)?;
+    }
+    Ok(Checkpoint {
+        path: learn::checkpoint_path(&args.out),
+        meaning: meaning.clone(),
+        facts: facts.clone(),
+        rewind: Some((rewind_epoch, early)),
+    })
 }
 
 /// The network to begin with: fresh, or the body of another under a new head.

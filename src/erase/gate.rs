@@ -332,7 +332,8 @@ mod tests {
             let (mut before, mut after, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
             for (subject, (lost, of)) in people.iter().enumerate() {
                 let (was, is) = answers(*lost, *of);
-                (before.extend(was), after.extend(is));
+                before.extend(was);
+                after.extend(is);
                 subjects.extend(vec![subject as u32; *of]);
             }
             let drops = retained_by_subject(&before, &after, &subjects).unwrap();

@@ -79,6 +79,14 @@ impl Default for Retrain {
 }
 
 impl Retrain {
+    /// A retraining as `recipe` trained, in its order, from `start`.
+    pub fn like(recipe: &Recipe, start: Start) -> Self {
+        let Recipe { epochs, rate, schedule, batch, momentum, decay, seed: order, .. } =
+            recipe.clone();
+        let (smoothing, sam) = (0.0, 0.0);
+        Self { epochs, rate, schedule, batch, momentum, decay, start, order, smoothing, sam }
+    }
+
     /// The run that this method is.
     pub fn recipe(&self, seed: u64) -> Recipe {
         Recipe {

@@ -62,19 +62,7 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
     out.say(&format!("{} asks to be forgotten", cast.person));
 
     let recipe = training(cast.seed);
-    let Recipe { epochs, rate, schedule, batch, momentum, decay, .. } = recipe.clone();
-    let start = Start::Seed(cast.seed);
-    let retrain = Method::Retrain(Retrain {
-        epochs,
-        rate,
-        schedule,
-        batch,
-        momentum,
-        decay,
-        start,
-        order: cast.seed,
-        ..Retrain::default()
-    });
+    let retrain = Method::Retrain(Retrain::like(&recipe, Start::Seed(cast.seed)));
     let fine_tune = Method::FineTune(tuning());
     let l1_sparse = Method::L1Sparse(l1_sparse());
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {

@@ -34,21 +34,7 @@ pub(super) fn recipe(method: &Method, seed: u64) -> Recipe {
 
 /// The yardstick: from the weights that the dense network began with, in the order of the original.
 pub(super) fn retrain(recipe: &Recipe) -> Method {
-    let Recipe { epochs, rate, schedule, batch, momentum, decay, seed, .. } = recipe.clone();
-    let start = Start::Seed(seed);
-    let order = seed;
-    let plain = Retrain::default();
-    Method::Retrain(Retrain {
-        epochs,
-        rate,
-        schedule,
-        batch,
-        momentum,
-        decay,
-        start,
-        order,
-        ..plain
-    })
+    Method::Retrain(Retrain::like(recipe, Start::Seed(recipe.seed)))
 }
 
 /// Trains `state` from where it stands to the end of `recipe`, or until `watch` stops it.
