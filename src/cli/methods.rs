@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::fault::Fault;
 use super::setting::{Common, Out};
-use super::table::Table;
-use crate::unlearn::METHODS;
+use crate::unlearn::{METHODS, MethodInfo};
 
 /// List the methods of forgetting.
 #[derive(clap::Args, Debug)]
@@ -16,17 +15,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(_: &Args, out: &Out) -> Result<(), Fault> {
-    let mut table = Table::new(["method", "forget data", "retain data", "passes", "what it does"]);
-    let word = |needs: bool| if needs { "needed" } else { "not read" }.to_string();
-    for method in &METHODS {
-        table.row(vec![
-            method.name.into(),
-            word(method.needs_forget),
-            word(method.needs_retain),
-            method.cost.into(),
-            method.summary.into(),
-        ]);
-    }
+    let reads = |method: &MethodInfo| match (method.needs_forget, method.needs_retain) {
+        (true, true) => "both",
+        (true, false) => "what is forgotten",
+        (false, _) => "what is kept",
+    };
+    let told = |method: &MethodInfo| {
+        let MethodInfo { name, summary, cost, .. } = method;
+        format!("{name:<16} {summary}\n{:16} reads {}; passes: {cost}\n", "", reads(method))
+    };
+    let text: String = METHODS.iter().map(told).collect();
     let list: Vec<_> = METHODS
         .iter()
         .map(|m| {
@@ -35,7 +33,7 @@ pub(super) fn run(_: &Args, out: &Out) -> Result<(), Fault> {
         })
         .collect();
     let text = format!(
-        "{table}\npasses: over each set with the defaults, forward and backward if not said otherwise\n"
+        "{text}\nPasses are over each set with the defaults, forward and backward if not said otherwise. A field of a\nmethod is set by `unlearn forget --set FIELD=VALUE`; a wrong one lists those that there are.\n"
     );
     out.result(&text, &json!({ "command": "methods", "methods": list }))
 }
