@@ -10,9 +10,9 @@ pub enum Criterion {
     Magnitude,
     /// A draw of the stream `prune/random`.
     Random,
-    /// How much the loss depends on whether it exists, `|g * w|` ([`super::snip`]).
+    /// How much the loss depends on whether it exists, `|g * w|` (`prune::snip`).
     Snip,
-    /// How much gradient flow would be lost with it, `w * (H g)` ([`super::grasp`]).
+    /// How much gradient flow would be lost with it, `w * (H g)` (`prune::grasp`).
     Grasp,
     /// How much of what flows from all inputs to all outputs passes it, `|w * dR/dw|`, asked anew in each
     /// of [`super::SYNFLOW_ROUNDS`] rounds.
