@@ -153,7 +153,7 @@ fn matlab_files_that_are_damaged_or_lie_are_refused_with_their_place() {
         ("test_32x32.mat", 124, 9, &["offset 124", "level 5"]),
         ("test_32x32.mat", 128, 7, &["offset 128", "type 7"]),
         ("test_32x32.mat", 135, 9, &["offset 128", "end within the file"]),
-        ("test_32x32.mat", 0x90, 6, &["type 6", "each short"]),
+        ("test_32x32.mat", 0x88, 5, &["type 5", "each short"]),
         ("test_32x32.mat", 0xa0, 31, &["`X` of shape [31, 32, 3, 2]"]),
         ("test_32x32.mat", 0xac, 3, &["6144 bytes", "save it as uint8"]),
         ("test_32x32.mat", 0xb8, 9, &["of type 9", "save it as uint8"]),
