@@ -27,11 +27,6 @@ pub(super) fn refused(method: &Method) -> Option<String> {
     recipe.check().err().map(|error| error.to_string())
 }
 
-/// The run that a method is, for what it takes in memory.
-pub(super) fn recipe(method: &Method, seed: u64) -> Recipe {
-    method.recipe(seed)
-}
-
 /// The yardstick: from the weights that the dense network began with, in the order of the original.
 pub(super) fn retrain(recipe: &Recipe) -> Method {
     Method::Retrain(Retrain::like(recipe, Start::Seed(recipe.seed)))

@@ -119,7 +119,7 @@ impl World<'_> {
         // What the method reads are sets of their own beside the whole.
         let gone = if method.info().needs_forget { sets.forget.len() } else { 0 };
         let own = (sets.retain.len() + gone) as u64;
-        let recipe = cell::recipe(method, trial.seed);
+        let recipe = method.recipe(trial.seed);
         let batch = recipe.batch.min(sets.retain.len().max(gone));
         let kept = memory::set_bytes(train) * own / (train.len() as u64).max(1)
             + method.beside_bytes(network, batch, sets.retain.len());
