@@ -13,7 +13,7 @@
 //! | floor | rooms | own |
 //! |---|---|---|
 //! | 0 ground | [`base`] | units, seeded random streams, hashing, checked reads, durable replace, clock |
-//! | 1 things | [`mod@format`] [`sparse`] [`vault`] | the model file · masks and kernels on plain slices · samples of people, and their keys |
+//! | 1 things | [`board`] [`mod@format`] [`sparse`] [`vault`] | boards and sensors · the model file · masks and kernels on plain slices · samples of people, and their keys |
 //! | 2 learning | [`data`] [`model`] [`exchange`] [`train`] [`prune`] [`unlearn`] [`evaluate`] | data sets · description to plan · other people's model files · the loop · choosing masks · forgetting · what was forgotten |
 //! | 3 service | [`erase`] | a device's home: from a request to a receipt, whatever the power does |
 //! | 4 door | [`cli`] | one file a command; nothing below prints, reads the environment or exits |
@@ -26,6 +26,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod base;
+pub mod board;
 pub mod cli;
 pub mod data;
 pub mod erase;

@@ -1,0 +1,20 @@
+//! The machine under our feet: which board this is, what it allows, and what its sensors say.
+//!
+//! Owns: the profiles of `boards/`, detection, sensors, limits on heat, energy and time. Everything it knows of
+//! the machine it reads through one [`SysRoot`], so that a folder of captured files stands for a board.
+//! Must not know: networks, samples, homes, the terminal.
+
+mod builtin;
+mod claimed;
+mod error;
+mod module;
+mod profile;
+mod sysroot;
+
+pub use builtin::{builtin, builtin_slugs};
+pub use error::BoardError;
+pub use profile::{
+    Capability, Cpu, Gpu, Keys, Limits, Memory, Power, Profile, Scope, Software, Storage, Tier,
+    Total,
+};
+pub use sysroot::SysRoot;
