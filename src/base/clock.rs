@@ -27,6 +27,11 @@ impl Stopwatch {
     }
 }
 
+/// Lets `duration` pass.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Seconds since 1970 in UTC, as the machine believes: it may have no clock that outlives its power, and
 /// somebody may have set it. 0 before 1970.
 #[allow(clippy::disallowed_types)]

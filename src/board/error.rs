@@ -50,4 +50,12 @@ pub enum BoardError {
         /// What there is.
         known: String,
     },
+    /// A limit makes no sense, or nothing here can hold work to it.
+    #[error("the limit of {limit}: {why}")]
+    Limit {
+        /// Of what.
+        limit: &'static str,
+        /// What is wrong.
+        why: String,
+    },
 }

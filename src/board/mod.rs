@@ -7,12 +7,16 @@
 mod builtin;
 mod claimed;
 mod error;
+mod governor;
 mod module;
+mod observer;
 mod profile;
 mod sysroot;
 
 pub use builtin::{builtin, builtin_slugs};
 pub use error::BoardError;
+pub use governor::{Budget, Governor, Pauses, Taken, Verdict};
+pub use observer::{Observer, Reading, Seen, Sense};
 pub use profile::{
     Capability, Cpu, Gpu, Keys, Limits, Memory, Power, Profile, Scope, Software, Storage, Tier,
     Total,
