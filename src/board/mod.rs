@@ -9,6 +9,7 @@ mod claimed;
 mod error;
 mod module;
 mod profile;
+mod sensors;
 mod sysroot;
 
 pub use builtin::{builtin, builtin_slugs};
@@ -16,5 +17,8 @@ pub use error::BoardError;
 pub use profile::{
     Capability, Cpu, Gpu, Keys, Limits, Memory, Power, Profile, Scope, Software, Storage, Tier,
     Total,
+};
+pub use sensors::{
+    Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors, Watts, Zone,
 };
 pub use sysroot::SysRoot;
