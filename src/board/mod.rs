@@ -5,15 +5,22 @@
 //! Must not know: networks, samples, homes, the terminal.
 
 mod builtin;
+mod catalogue;
 mod claimed;
+mod detect;
 mod error;
+mod gpu;
 mod module;
 mod profile;
 mod sensors;
 mod sysroot;
+mod warning;
 
 pub use builtin::{builtin, builtin_slugs};
+pub use catalogue::{catalogue, chosen, named};
+pub use detect::{Detected, Recognised, Release, detect, detect_as};
 pub use error::BoardError;
+pub use gpu::GpuFacts;
 pub use profile::{
     Capability, Cpu, Gpu, Keys, Limits, Memory, Power, Profile, Scope, Software, Storage, Tier,
     Total,
@@ -22,3 +29,4 @@ pub use sensors::{
     Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors, Watts, Zone,
 };
 pub use sysroot::SysRoot;
+pub use warning::Warning;

@@ -55,7 +55,7 @@ impl GpuPlace {
 }
 
 /// Reads what there is of memory.
-pub(super) fn read_memory(root: &SysRoot) -> MemoryNow {
+pub(in crate::board) fn read_memory(root: &SysRoot) -> MemoryNow {
     let text = root.text("proc/meminfo").unwrap_or_default();
     let bytes = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;

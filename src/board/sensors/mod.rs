@@ -10,6 +10,7 @@ mod mode;
 mod power;
 mod sample;
 
+pub(in crate::board) use clocks::read_memory;
 pub use sample::{
     Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Watts, Zone,
 };
