@@ -1,5 +1,6 @@
 //! Limits that work keeps to: it pauses between batches, and a pause changes no byte of what it makes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -66,7 +67,7 @@ pub struct Taken {
 
 /// Holds work to a [`Budget`].
 pub struct Governor {
-    observer: Observer,
+    observer: Arc<Observer>,
     budget: Budget,
     worked: Stopwatch,
     owed: f64,
@@ -79,7 +80,7 @@ impl Governor {
     /// # Errors
     /// If a number makes no sense, or a limit was asked for that no sensor here can hold.
     pub fn start(sense: Box<dyn Sense>, budget: Budget) -> Result<Self, BoardError> {
-        let observer = Observer::start(sense);
+        let observer = Arc::new(Observer::start(sense));
         let now = observer.reading();
         let refuse = |limit, why: &str| Err(BoardError::Limit { limit, why: why.into() });
         let Budget { celsius, duty, joules } = budget;
@@ -98,7 +99,7 @@ impl Governor {
         if celsius.is_some() && now.hottest.is_none() {
             return refuse("temperature", "no sensor of heat answers on this machine");
         }
-        if joules.is_some() && now.watts.is_none() {
+        if joules.is_some() && observer.seen().joules.is_none() {
             return refuse("energy", "no sensor of power answers on this machine");
         }
         Ok(Self {
@@ -128,6 +129,11 @@ impl Governor {
             Some(_) => Verdict::Go,
             None => Verdict::Blind,
         }
+    }
+
+    /// Who reads the sensors.
+    pub fn observer(&self) -> Arc<Observer> {
+        self.observer.clone()
     }
 
     /// What the work took until now.
@@ -174,6 +180,8 @@ impl Governor {
 #[cfg(test)]
 mod tests {
     use super::super::observer::Reading;
+    use super::super::profile::Scope;
+    use super::super::sensors::Watts;
     use super::*;
 
     struct Fixed(Reading);
@@ -188,7 +196,9 @@ mod tests {
         hottest: Option<f64>,
         budget: Budget,
     ) -> Result<Governor, BoardError> {
-        Governor::start(Box::new(Fixed(Reading { watts, hottest, throttle: Vec::new() })), budget)
+        let watts = watts.map(|watts| Watts { watts, scope: Scope::Board, of: Vec::new() });
+        let reading = Reading { watts, hottest, ..Reading::default() };
+        Governor::start(Box::new(Fixed(reading)), budget)
     }
 
     fn go(governor: &mut Governor) -> Verdict {

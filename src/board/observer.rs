@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::profile::Scope;
+use super::sensors::{Counter, EnergyCounter, Sample, Sensors, Watts};
 use crate::base::clock::Stopwatch;
 
 /// Time between two readings.
 const EVERY: Duration = Duration::from_millis(100);
+/// Seconds for which a reading is as good as a new one: whoever asks after every small batch is not to keep the
+/// bus of the sensors busy.
+const FRESH: f64 = 0.02;
 /// The longest time between two readings over which power is taken to have gone in a straight line.
 const LONGEST_GAP: f64 = 2.0;
 
@@ -17,17 +22,56 @@ const LONGEST_GAP: f64 = 2.0;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     /// Power of the whole, in watts, by the rails that the board's profile names.
-    pub watts: Option<f64>,
+    pub watts: Option<Watts>,
+    /// Counters of energy; they are asked where `watts` is not there.
+    pub counters: Vec<EnergyCounter>,
     /// The hottest zone, in degrees Celsius.
     pub hottest: Option<f64>,
-    /// Counters of throttling, each with its count since the machine started.
-    pub throttle: Vec<(String, u64)>,
+    /// Counters of throttling.
+    pub throttle: Vec<Counter>,
+}
+
+impl Reading {
+    /// What its energy is the energy of; `None` where there is none.
+    fn covers(&self) -> Option<String> {
+        match (&self.watts, &self.counters[..]) {
+            (Some(watts), _) => {
+                let scope = match watts.scope {
+                    Scope::Module => "module",
+                    Scope::Board => "board",
+                };
+                Some(format!("{scope} ({})", watts.of.join(" + ")))
+            }
+            (None, []) => None,
+            (None, counters) => {
+                let names: Vec<&str> = counters.iter().map(|one| &*one.name).collect();
+                Some(format!("processor ({})", names.join(" + ")))
+            }
+        }
+    }
+}
+
+impl From<&Sample> for Reading {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            watts: sample.total.clone(),
+            counters: sample.energy.clone(),
+            hottest: sample.hottest().map(|zone| zone.celsius),
+            throttle: sample.throttle.clone(),
+        }
+    }
 }
 
 /// Something that reads sensors.
 pub trait Sense: Send {
     /// Reads them now.
     fn read(&mut self) -> Reading;
+}
+
+impl Sense for Sensors {
+    fn read(&mut self) -> Reading {
+        Reading::from(&self.sample())
+    }
 }
 
 /// What was seen since an observer began.
@@ -37,33 +81,47 @@ pub struct Seen {
     pub seconds: f64,
     /// Readings.
     pub readings: u64,
-    /// Energy of the whole, idling included, in joules: power summed by the trapezoidal rule. Absent where
-    /// no sensor answered, or one did not answer throughout: a part is never taken for the whole.
+    /// Energy of all that [`Seen::energy_covers`], idling included, in joules: power summed by the trapezoidal
+    /// rule, or the difference of counters. Absent where no sensor answered, or one did not answer throughout:
+    /// a part is never taken for the whole.
     pub joules: Option<f64>,
+    /// What the energy is the energy of, such as `module (VDD_IN)`.
+    pub energy_covers: Option<String>,
     /// The highest temperature of any zone, in degrees Celsius.
     pub hottest_celsius: Option<f64>,
     /// Counters of throttling that rose meanwhile, and by how much.
-    pub throttled: Vec<(String, u64)>,
+    pub throttled: Vec<Counter>,
 }
 
-/// Power over time, as far as it is known without a gap.
+/// Energy, as far as it is known without a gap.
 #[derive(Default)]
 struct Meter {
     joules: f64,
-    last: Option<(f64, f64)>,
+    last: Option<(f64, Reading)>,
     broken: bool,
 }
 
 impl Meter {
-    fn add(&mut self, at: f64, watts: Option<f64>) {
-        let Some(watts) = watts else {
-            self.broken = true;
-            return;
+    fn add(&mut self, at: f64, now: &Reading) {
+        let known = now.watts.is_some() || !now.counters.is_empty();
+        let passed = match &self.last {
+            _ if !known => None,
+            None => Some(0.0),
+            Some((then, before)) => match (&before.watts, &now.watts) {
+                (Some(_), Some(_)) if at - then > LONGEST_GAP => None,
+                (Some(a), Some(b)) => Some((at - then) * f64::midpoint(a.watts, b.watts)),
+                (None, None) if before.counters.len() == now.counters.len() => {
+                    let pairs = now.counters.iter().zip(&before.counters);
+                    pairs.map(|(now, before)| now.joules_since(before)).sum()
+                }
+                _ => None,
+            },
         };
-        if let Some((then, before)) = self.last.replace((at, watts)) {
-            self.broken |= at - then > LONGEST_GAP;
-            self.joules += (at - then) * f64::midpoint(before, watts);
+        match passed {
+            Some(passed) => self.joules += passed,
+            None => self.broken = true,
         }
+        self.last = Some((at, now.clone()));
     }
 
     fn joules(&self) -> Option<f64> {
@@ -75,17 +133,19 @@ struct Inner {
     sense: Box<dyn Sense>,
     watch: Stopwatch,
     meter: Meter,
-    first: Vec<(String, u64)>,
+    first: Vec<Counter>,
     now: Reading,
     hottest: Option<f64>,
     readings: u64,
+    looked: f64,
     ending: bool,
 }
 
 impl Inner {
     fn look(&mut self) {
         let now = self.sense.read();
-        self.meter.add(self.watch.seconds(), now.watts);
+        self.looked = self.watch.seconds();
+        self.meter.add(self.looked, &now);
         if self.readings == 0 {
             self.first.clone_from(&now.throttle);
         }
@@ -98,14 +158,16 @@ impl Inner {
     }
 
     fn seen(&self) -> Seen {
-        let rose = |(name, count): &(String, u64)| {
-            let before = self.first.iter().find(|(known, _)| known == name)?.1;
-            (*count > before).then(|| (name.clone(), count - before))
+        let rose = |now: &Counter| {
+            let before = self.first.iter().find(|before| before.name == now.name);
+            let count = now.count.saturating_sub(before.map_or(0, |before| before.count));
+            (count > 0).then(|| Counter { name: now.name.clone(), count })
         };
         Seen {
             seconds: self.watch.seconds(),
             readings: self.readings,
             joules: self.meter.joules(),
+            energy_covers: self.now.covers(),
             hottest_celsius: self.hottest,
             throttled: self.now.throttle.iter().filter_map(rose).collect(),
         }
@@ -154,6 +216,7 @@ impl Observer {
             now: Reading::default(),
             hottest: None,
             readings: 0,
+            looked: 0.0,
             ending: false,
         };
         inner.look();
@@ -169,10 +232,12 @@ impl Observer {
         self.shared.lock().now.clone()
     }
 
-    /// What was seen until now, with a reading made at once.
+    /// What was seen until now, with a reading made at once unless there was one a moment ago.
     pub fn seen(&self) -> Seen {
         let mut inner = self.shared.lock();
-        inner.look();
+        if inner.watch.seconds() - inner.looked > FRESH {
+            inner.look();
+        }
         inner.seen()
     }
 }
@@ -191,40 +256,67 @@ impl Drop for Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::pause;
+
+    fn at(watts: f64) -> Reading {
+        let watts = Watts { watts, scope: Scope::Module, of: vec!["VDD_IN".into()] };
+        Reading { watts: Some(watts), ..Reading::default() }
+    }
 
     #[test]
     fn energy_is_the_trapezoid_under_power_and_unknown_after_a_gap() {
         let mut meter = Meter::default();
         assert_eq!(meter.joules(), None);
-        for (at, watts) in [(0.0, 4.0), (0.5, 6.0), (1.5, 6.0)] {
-            meter.add(at, Some(watts));
+        for (second, watts) in [(0.0, 4.0), (0.5, 6.0), (1.5, 6.0)] {
+            meter.add(second, &at(watts));
         }
         assert_eq!(meter.joules(), Some(2.5 + 6.0));
-        meter.add(1.6, None);
-        meter.add(1.7, Some(6.0));
+        meter.add(1.6, &Reading::default());
+        meter.add(1.7, &at(6.0));
         assert_eq!(meter.joules(), None);
         let mut late = Meter::default();
-        late.add(0.0, Some(1.0));
-        late.add(LONGEST_GAP + 1.0, Some(1.0));
+        late.add(0.0, &at(1.0));
+        late.add(LONGEST_GAP + 1.0, &at(1.0));
         assert_eq!(late.joules(), None);
+    }
+
+    #[test]
+    fn counters_of_energy_are_told_where_no_rail_is() {
+        let count = |microjoules| {
+            let counter =
+                EnergyCounter { name: "package-0".into(), microjoules, range: 10_000_000 };
+            Reading { counters: vec![counter], ..Reading::default() }
+        };
+        let mut meter = Meter::default();
+        // It begins again at its range.
+        for (second, count) in
+            [(0.0, count(1_000_000)), (5.0, count(9_000_000)), (9.0, count(500_000))]
+        {
+            meter.add(second, &count);
+        }
+        assert_eq!(meter.joules(), Some(8.0 + 1.5));
+        assert_eq!(count(0).covers().unwrap(), "processor (package-0)");
+        assert_eq!(at(1.0).covers().unwrap(), "module (VDD_IN)");
     }
 
     struct Rising(u64);
     impl Sense for Rising {
         fn read(&mut self) -> Reading {
             self.0 += 1;
-            let throttle = vec![("oc1".into(), self.0), ("still".into(), 7)];
-            Reading { watts: Some(5.0), hottest: Some(50.0 - self.0 as f64), throttle }
+            let counter = |name: &str, count| Counter { name: name.into(), count };
+            let throttle = vec![counter("oc1", self.0), counter("still", 7)];
+            Reading { hottest: Some(50.0 - self.0 as f64), throttle, ..at(5.0) }
         }
     }
 
     #[test]
     fn an_observer_keeps_the_hottest_moment_and_what_rose() {
         let observer = Observer::start(Box::new(Rising(0)));
+        pause(Duration::from_millis(30));
         let seen = observer.seen();
         assert!(seen.readings >= 2 && seen.hottest_celsius == Some(49.0), "{seen:?}");
-        assert_eq!(seen.throttled, [("oc1".to_string(), seen.readings - 1)]);
+        assert_eq!(seen.throttled, [Counter { name: "oc1".into(), count: seen.readings - 1 }]);
         let joules = seen.joules.unwrap();
-        assert!(joules >= 0.0 && joules <= 5.0 * seen.seconds, "{seen:?}");
+        assert!(joules > 0.0 && joules <= 5.0 * seen.seconds, "{seen:?}");
     }
 }

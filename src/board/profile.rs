@@ -81,10 +81,22 @@ pub struct Gpu {
 /// Memory that CPU and GPU share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Bytes as built, before firmware and kernel take theirs.
+    /// Bytes as built, before firmware and kernel take theirs: the least of which the module is sold.
     pub bytes: u64,
+    /// More that a module of the same number, or one that its device tree does not tell apart, is sold
+    /// with; ascending.
+    pub also: Vec<u64>,
     /// Bandwidth in GB/s (10^9 bytes), by the data sheet.
     pub bandwidth: f64,
+}
+
+impl Memory {
+    /// Bytes as built of a machine whose kernel counts `total` of them: the least size that is not below.
+    /// A machine that counts more than any size has the largest.
+    pub fn built(&self, total: u64) -> u64 {
+        let sizes = || std::iter::once(self.bytes).chain(self.also.iter().copied());
+        sizes().find(|size| *size >= total).or_else(|| sizes().last()).unwrap_or(self.bytes)
+    }
 }
 
 /// Rails and modes.
@@ -140,6 +152,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Degrees Celsius at the hottest zone at which work pauses.
     pub celsius: Option<f64>,
+    /// Types of thermal zones that say nothing of heat: they hold one number for ever.
+    pub ignore_zones: Vec<String>,
 }
 
 /// A board, as its file in `boards/` says it and as it was checked.

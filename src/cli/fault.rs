@@ -200,6 +200,7 @@ fn of_home(error: &HomeError) -> u8 {
         HomeError::Train(error) => of_train(error),
         HomeError::Base { source, .. } => of_format(source),
         HomeError::Interrupted => 130,
+        HomeError::Overrun(_) => 5,
         HomeError::Busy { .. } | HomeError::Entropy(_) | HomeError::UnderWay { .. } => 4,
         HomeError::Vault(VaultError::Quota { .. } | VaultError::Tpm { .. }) => 4,
         HomeError::Vault(VaultError::BuiltWithout { .. } | VaultError::OtherKeys { .. }) => 2,

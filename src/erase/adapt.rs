@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::cost::Around;
+use super::energy::Task;
 use super::error::HomeError;
 use super::home::Home;
 use super::learn::{Done, Onlooker};
@@ -26,6 +27,8 @@ pub struct Adapted {
     pub people: usize,
     /// Seconds of learning.
     pub seconds: f64,
+    /// Energy that the whole machine took meanwhile, in joules; none where it was not measured throughout.
+    pub joules: Option<f64>,
 }
 
 /// How a home adapts unless it is told otherwise: few, small steps, the last two layers, batch norm as
@@ -69,6 +72,7 @@ impl Home {
         if self.job().is_some() {
             return Err(HomeError::UnderWay { what: "an erasure" });
         }
+        self.gauge(Task::Adapting);
         if self.state.pending.is_some() {
             return Err(HomeError::UnderWay { what: "an adaptation" });
         }
@@ -148,7 +152,9 @@ impl Home {
         self.keep(keyring, state, dropped)?;
         self.sweep()?;
         let (id, bytes) = (Digest(done.id).to_string(), done.bytes);
-        Ok(Adapted { id, bytes, people, seconds: done.seconds })
+        let joules = self.joules_taken();
+        self.gauge_ended();
+        Ok(Adapted { id, bytes, people, seconds: done.seconds, joules })
     }
 
     /// Gives an adaptation up that cannot be finished. What was served is served.

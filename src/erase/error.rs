@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::energy::Overrun;
 use crate::base::disk::DiskError;
 use crate::base::entropy::EntropyError;
 use crate::evaluate::EvaluateError;
@@ -200,6 +201,9 @@ pub enum HomeError {
     /// Somebody stopped a run; it goes on from its last checkpoint.
     #[error("stopped: `unlearn resume --home DIR` goes on from the last whole epoch")]
     Interrupted,
+    /// A run was ended because of a limit; it goes on from its last checkpoint.
+    #[error("{0}: `unlearn resume --home DIR` goes on from the last whole epoch")]
+    Overrun(Overrun),
 }
 
 impl HomeError {

@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::energy::Energy;
 use super::error::HomeError;
 use super::files::{
     Opened, decoded, empty_enough, fit, journal_of, open_base, open_slot, sync_above,
@@ -74,6 +75,8 @@ pub struct Home {
     pub(super) journal: Journal,
     /// Bytes of memory that a run may take.
     pub(super) memory: Option<u64>,
+    /// What is known of the energy that is taken.
+    pub(super) energy: Energy,
     /// Whether it works for another process, which has the home.
     pub(super) attends: bool,
 }
@@ -231,7 +234,7 @@ impl Home {
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
         let folder = folder.to_path_buf();
-        let memory = None;
+        let (memory, energy) = (None, Energy::default());
         let mut home = Self {
             disk,
             folder,
@@ -244,6 +247,7 @@ impl Home {
             dtype,
             journal,
             memory,
+            energy,
             attends: false,
         };
         home.in_need(Self::hold_against_state)?;
@@ -371,6 +375,7 @@ impl Home {
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
         let (folder, memory, attends) = (folder.to_path_buf(), None, true);
+        let energy = Energy::default();
         Ok(Self {
             disk,
             folder,
@@ -383,6 +388,7 @@ impl Home {
             dtype,
             journal,
             memory,
+            energy,
             attends,
         })
     }

@@ -147,7 +147,7 @@ impl Home {
             gate,
             destroyed: destroyed(decision, state, self.keyring.generation()),
             not_covered: not_covered(self.rollback(), self.keys.level(), self.returned(decision)),
-            millijoules: None,
+            millijoules: self.joules_taken().map(|joules| (joules * 1e3).round() as u64),
             times,
         })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::energy::Energy;
 use super::error::HomeError;
 use super::gather::{Frame, gather, new_labels};
 use super::home::Home;
@@ -193,12 +194,14 @@ impl Home {
         };
         let path = self.work_path(&way.work.slot);
         let meaning = self.meaning(classes);
-        let mut watch = Keeper { disk: self.disk.as_mut(), path: &path, meaning, way, onlooker };
+        let (disk, energy) = (self.disk.as_mut(), &self.energy);
+        let mut watch = Keeper { disk, path: &path, meaning, way, energy, onlooker };
         run(&mut state, &set, &recipe, base.as_deref(), way.compute, &mut watch)?;
-        if state.epoch < recipe.epochs {
-            return Err(HomeError::Interrupted);
+        match self.energy_spent() {
+            _ if state.epoch == recipe.epochs => Ok(state.network),
+            Some(over) => Err(HomeError::Overrun(over)),
+            None => Err(HomeError::Interrupted),
         }
-        Ok(state.network)
     }
 
     fn meaning(&self, classes: &[String]) -> ClassesAndFeatures {
@@ -259,11 +262,15 @@ struct Keeper<'a> {
     path: &'a Path,
     meaning: ClassesAndFeatures,
     way: &'a Way<'a>,
+    energy: &'a Energy,
     onlooker: &'a mut dyn Onlooker,
 }
 
 impl Watch for Keeper<'_> {
     fn batch(&mut self, progress: Progress) -> Control {
+        if self.energy.spent().is_some() {
+            return Control::Stop;
+        }
         self.onlooker.batch(self.way.index, self.way.work.legs.len(), progress)
     }
 

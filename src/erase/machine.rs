@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use super::energy::{Overrun, Task};
 use super::error::HomeError;
 use super::gate::Limits;
 use super::home::Home;
@@ -38,6 +39,9 @@ pub struct Erased {
     pub model: Option<String>,
     /// Seconds of learning.
     pub seconds: f64,
+    /// Energy that the whole machine took from the decision on, in joules; none where it was not measured
+    /// throughout.
+    pub joules: Option<f64>,
     /// What failed on the way.
     pub failures: Vec<String>,
 }
@@ -123,6 +127,9 @@ impl Home {
     /// Decides how, and makes the key of what will be written.
     fn decide(&mut self, job: &Job) -> Result<(), HomeError> {
         let people = job.people();
+        if job.resumed == 0 && job.failures.is_empty() {
+            self.gauge(Task::Erasing);
+        }
         // What a full disk left of somebody whose key is gone was counted already.
         self.change_index(|store, keyring| store.purge(keyring))?;
         let plan = self.plan_of(job, clock::now())?;
@@ -223,26 +230,29 @@ impl Home {
             if late { Control::Stop } else { onlooker.batch(leg, legs, progress) }
         };
         let done = self.execute(&work, &mut watch);
-        self.note_learnt(done, late)
+        self.note_learnt(match done {
+            Err(HomeError::Interrupted) if late => Err(HomeError::Overrun(Overrun::Deadline)),
+            done => done,
+        })
     }
 
-    /// Notes what came of the work. A deadline that passed, and a run that failed, are noted as such;
+    /// Notes what came of the work. A limit that was passed, and a run that failed, are noted as such;
     /// the next decision falls back.
     ///
     /// # Errors
     /// What is not the run's own failure.
-    pub fn note_learnt(
-        &mut self,
-        done: Result<Done, HomeError>,
-        late: bool,
-    ) -> Result<(), HomeError> {
+    pub fn note_learnt(&mut self, done: Result<Done, HomeError>) -> Result<(), HomeError> {
         let now = clock::now();
         match done {
             Ok(done) => self.note(Event::Unlearnt(now, Some(done))),
-            Err(HomeError::Interrupted) if late => {
-                self.note(Event::Failed(now, "the deadline passed".into()))?;
+            Err(HomeError::Overrun(over)) => {
+                self.note(Event::Failed(now, over.to_string()))?;
                 // Two failures are what falls back to the ancestor.
-                self.note(Event::Failed(now, "no time is left to learn".into()))
+                let left = match over {
+                    Overrun::Deadline => "no time is left to learn",
+                    Overrun::Energy { .. } => "no energy is left to learn",
+                };
+                self.note(Event::Failed(now, left.into()))
             }
             Err(HomeError::Train(crate::train::TrainError::Diverged { tensor, .. })) => {
                 self.note_failed(format!("the run diverged at `{tensor}`"))
@@ -330,6 +340,7 @@ impl Home {
         self.compact_timed()?;
         let (_, count) = job.shredded.unwrap_or_default();
         let erased = self.told(job, &decision, count)?;
+        self.gauge_ended();
         self.journal.close(self.disk.as_mut(), self.state.journal)?;
         // It may have been spent; where there is no room now, there may be another day.
         let _ = self.keep_ballast();
@@ -416,6 +427,7 @@ impl Home {
             samples: count.samples,
             model,
             seconds: done.map_or(0.0, |done| done.seconds),
+            joules: self.joules_taken(),
             failures: job.failures.clone(),
         })
     }

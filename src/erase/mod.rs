@@ -31,6 +31,7 @@ mod adapt;
 pub mod anchor;
 mod closure;
 mod cost;
+mod energy;
 mod error;
 mod files;
 mod gate;
@@ -54,6 +55,7 @@ mod witness;
 
 pub use adapt::{Adapted, default_recipe};
 pub use closure::{Collected, Derived};
+pub use energy::{Gauge, Overrun};
 pub use error::HomeError;
 pub use gate::{EachVerdict, Gated, Limits};
 pub use home::{Home, Setup, file_keys, keys_of, lock_path, new_keys};

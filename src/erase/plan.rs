@@ -1,6 +1,6 @@
 //! The planner: which way to forget, what it takes, and whether there is time and memory for it.
 //!
-//! It takes the strongest guarantee that fits the deadline and the memory: never-learnt where no model
+//! It takes the strongest guarantee that fits the deadline, the memory and the energy: never-learnt where no model
 //! knows them, else exact replay, else l1-sparse, else reset. What a way takes is measured on this device
 //! before it is chosen: [`super::cost`] says how.
 
@@ -19,7 +19,7 @@ use crate::train::{L1Form, Recipe, Trained};
 use crate::unlearn::{FineTune, L1Sparse};
 use crate::vault::Handle;
 
-/// Share of the time that is left which a plan may fill: what is measured is measured, what comes is not.
+/// Share of the time or energy that is left which a plan may fill: what is measured is measured, what comes is not.
 const SAFETY: f64 = 0.8;
 
 /// Why there is no replay where it would end where it begins.
@@ -40,6 +40,9 @@ pub struct Way {
     pub settling: f64,
     /// Bytes of memory that it is expected to take at most.
     pub bytes: u64,
+    /// Energy that the whole machine is expected to take meanwhile, in joules: seconds times the power that
+    /// was measured while steps were timed; none where no sensor answers.
+    pub joules: Option<f64>,
     /// Why it cannot be taken, where it cannot.
     pub obstacle: Option<String>,
     /// What is to be learnt.
@@ -104,6 +107,7 @@ impl Home {
         let live = self.state.live_model().filter(|model| model.holds(people)).cloned();
         let ancestor = self.clean_ancestor(people).cloned();
         let mut ways = Vec::new();
+        let (began, watch) = (self.joules_now(), Stopwatch::start());
         let settling;
         if live.is_none() && !in_base {
             settling = self.settling_seconds(self.pace(&[], people)?.scan_seconds())?;
@@ -123,8 +127,11 @@ impl Home {
             ways.push(replay);
             ways.extend(if nothing { [reset, approximate] } else { [approximate, reset] });
         }
+        let watts =
+            self.joules_now().zip(began).map(|(now, began)| (now - began) / watch.seconds());
         for way in &mut ways {
             way.settling = settling + way.judging;
+            way.joules = watts.map(|watts| watts * way.whole());
             self.hold_against_limits(way, seconds);
         }
         let possible = |way: &&Way| way.obstacle.is_none();
@@ -161,8 +168,15 @@ impl Home {
             way.obstacle = Some(format!("{} bytes of memory, {limit} are allowed", way.bytes));
             return;
         }
+        let fills = |joules: f64, left: f64| joules > SAFETY * left;
+        if let (Some(joules), Some(left)) = (way.joules, self.joules_left())
+            && fills(joules, left)
+        {
+            way.obstacle = Some(format!("{joules:.1} J, {left:.1} J may still be taken"));
+            return;
+        }
         let whole = way.whole();
-        if let Some(left) = seconds.filter(|left| whole > SAFETY * left) {
+        if let Some(left) = seconds.filter(|left| fills(whole, *left)) {
             way.obstacle = Some(format!("{whole:.1} s, {left:.0} s are left until the deadline"));
         }
     }
@@ -276,13 +290,13 @@ impl Home {
         let judging = self.judging_seconds(pace, &model)?;
         let plan = compute.name();
         let work = Work { slot: slot::fresh_name()?, start, legs, plan, adapts: false, roots };
-        let (settling, obstacle) = (0.0, None);
-        Ok(Way { choice, seconds, judging, settling, bytes, obstacle, work: Some(work) })
+        let (settling, joules, obstacle) = (0.0, None, None);
+        Ok(Way { choice, seconds, judging, settling, bytes, joules, obstacle, work: Some(work) })
     }
 }
 
 fn still(choice: Choice, obstacle: Option<&str>) -> Way {
     let obstacle = obstacle.map(str::to_string);
     let (seconds, judging, settling) = (0.0, 0.0, 0.0);
-    Way { choice, seconds, judging, settling, bytes: 0, obstacle, work: None }
+    Way { choice, seconds, judging, settling, bytes: 0, joules: None, obstacle, work: None }
 }

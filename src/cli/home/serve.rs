@@ -23,7 +23,7 @@ use super::socket::{self, MAX_LINE, Reply};
 use super::{Held, Where};
 use crate::base::clock::{self, Stopwatch};
 use crate::base::scrub;
-use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Served, Work};
+use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Overrun, Served, Work};
 use crate::sparse::Isa;
 
 /// Connections at a time.
@@ -218,13 +218,9 @@ impl Shared {
             if inner.worker.is_none() {
                 return;
             }
-            if inner.late() {
+            if let Some(over) = inner.overrun() {
                 inner.dismiss();
-                let noted = inner.home.open_store();
-                let noted =
-                    noted.and_then(|()| inner.home.note_learnt(Err(HomeError::Interrupted), true));
-                inner.trouble = noted.err().map(|error| error.to_string());
-                return;
+                return inner.end_work(work, over);
             }
             let Some(worker) = &mut inner.worker else { return };
             match worker.try_wait() {
@@ -432,10 +428,21 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether the deadline of the erasure under way has passed.
-    fn late(&self) -> bool {
+    /// Whether what is under way has passed one of its limits.
+    fn overrun(&self) -> Option<Overrun> {
         let deadline = self.home.job().and_then(|job| job.deadline());
-        deadline.is_some_and(|deadline| clock::now() > deadline)
+        let late = deadline.is_some_and(|deadline| clock::now() > deadline);
+        late.then_some(Overrun::Deadline).or_else(|| self.home.energy_spent())
+    }
+
+    /// Notes that `work` ends because of a limit.
+    fn end_work(&mut self, work: &Work, over: Overrun) {
+        if work.adapts {
+            return self.failed(work, over.to_string());
+        }
+        let noted = self.home.open_store();
+        let noted = noted.and_then(|()| self.home.note_learnt(Err(HomeError::Overrun(over))));
+        self.trouble = noted.err().map(|error| error.to_string());
     }
 
     /// Ends a worker that is not wanted any more.
@@ -453,7 +460,7 @@ impl Inner {
             self.oracle = None;
             return Ok(());
         }
-        self.home.note_learnt(Ok(done), false)
+        self.home.note_learnt(Ok(done))
     }
 
     fn failed(&mut self, work: &Work, why: String) {

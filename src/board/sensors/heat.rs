@@ -1,0 +1,109 @@
+//! Where heat is measured, and what holds back against it.
+
+use super::sample::{Cooling, Counter, Zone};
+use crate::board::sysroot::SysRoot;
+
+/// Temperatures that such a machine can have; a zone whose part is switched off tells -256.
+const SANE: std::ops::RangeInclusive<f64> = -40.0..=150.0;
+/// Words in names of what is held back; what bears none of them is a fan, a screen or a setting.
+const HELD_BACK: [&str; 9] =
+    ["cpu", "gpu", "throttle", "alert", "processor", "powerclamp", "devfreq", "balanced", "tegra"];
+const CPUS: &str = "sys/devices/system/cpu";
+
+/// A name, and the file that tells its figure.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    name: String,
+    path: String,
+}
+
+/// Looks for zones.
+pub(super) fn find_zones(root: &SysRoot) -> Vec<Place> {
+    let mut places = Vec::new();
+    for all in ["sys/class/thermal", "sys/devices/virtual/thermal"] {
+        for name in root.names(all).iter().filter(|name| name.starts_with("thermal_zone")) {
+            let folder = format!("{all}/{name}");
+            let name = root.label(&format!("{folder}/type")).unwrap_or_else(|| name.clone());
+            places.push(Place { name, path: format!("{folder}/temp") });
+        }
+        // Both hold the same zones.
+        if !places.is_empty() {
+            break;
+        }
+    }
+    for (folder, name) in hwmons(root, |name| ["coretemp", "k10temp"].contains(&name)) {
+        let path = format!("{folder}/temp1_input");
+        if root.has(&path) {
+            places.push(Place { name, path });
+        }
+    }
+    places
+}
+
+/// Looks for counters of throttling by current.
+pub(super) fn find_counters(root: &SysRoot) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (folder, name) in hwmons(root, |name| name.contains("soctherm_oc")) {
+        let counts = |file: &&String| file.starts_with("oc") && file.ends_with("_event_cnt");
+        for file in root.names(&folder).iter().filter(counts) {
+            let path = format!("{folder}/{file}");
+            places.push(Place { name: format!("{name} {file}"), path });
+        }
+    }
+    places
+}
+
+/// Looks for what is held back against heat.
+pub(super) fn find_cooling(root: &SysRoot) -> Vec<Place> {
+    const ALL: &str = "sys/class/thermal";
+    let mut places: Vec<Place> = Vec::new();
+    for device in root.names(ALL).iter().filter(|name| name.starts_with("cooling_device")) {
+        let Some(name) = root.label(&format!("{ALL}/{device}/type")) else { continue };
+        let lower = name.to_lowercase();
+        if !lower.contains("fan") && HELD_BACK.iter().any(|word| lower.contains(word)) {
+            places.push(Place { name, path: format!("{ALL}/{device}/cur_state") });
+        }
+    }
+    places
+}
+
+/// hwmon folders whose name is `wanted`.
+fn hwmons(root: &SysRoot, wanted: fn(&str) -> bool) -> Vec<(String, String)> {
+    let folder = |name: &String| format!("sys/class/hwmon/{name}");
+    let named = |folder: String| {
+        let name = root.label(&format!("{folder}/name"))?;
+        wanted(&name).then_some((folder, name))
+    };
+    root.names("sys/class/hwmon").iter().map(folder).filter_map(named).collect()
+}
+
+/// Reads a zone; one that fails is left out, not the others.
+pub(super) fn read_zone(root: &SysRoot, place: &Place) -> Option<Zone> {
+    let celsius = root.number(&place.path)? as f64 / 1e3;
+    SANE.contains(&celsius).then(|| Zone { name: place.name.clone(), celsius })
+}
+
+/// Reads a counter.
+pub(super) fn read_counter(root: &SysRoot, place: &Place) -> Option<Counter> {
+    let count = u64::try_from(root.number(&place.path)?).ok()?;
+    Some(Counter { name: place.name.clone(), count })
+}
+
+/// Reads how far something is held back; -1 stands for not at all.
+pub(super) fn read_cooling(root: &SysRoot, place: &Place) -> Option<Cooling> {
+    let state = u64::try_from(root.number(&place.path)?.max(0)).ok()?;
+    Some(Cooling { name: place.name.clone(), state })
+}
+
+/// Counts of throttling by heat of an x86 processor, each summed over its cores.
+pub(super) fn x86_counters(root: &SysRoot) -> Vec<Counter> {
+    let cores = root.names(CPUS);
+    let counter = |name: &&str| {
+        let path = |core: &String| format!("{CPUS}/{core}/thermal_throttle/{name}");
+        let read = |path: String| u64::try_from(root.number(&path)?).ok();
+        let counts: Vec<u64> = cores.iter().map(path).filter_map(read).collect();
+        let count = counts.iter().fold(0, |sum: u64, &count| sum.saturating_add(count));
+        (!counts.is_empty()).then(|| Counter { name: (*name).to_string(), count })
+    };
+    ["core_throttle_count", "package_throttle_count"].iter().filter_map(counter).collect()
+}

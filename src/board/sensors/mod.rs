@@ -1,0 +1,79 @@
+//! Sensors: found once, read as often as one likes.
+//!
+//! Where things lie differs between boards and releases, so [`Sensors::find`] looks for all of them and
+//! keeps the paths of what is there; [`Sensors::sample`] reads those. Nothing here needs root, starts a process or
+//! fails: what does not answer is left out of the [`Sample`].
+
+mod clocks;
+mod heat;
+mod mode;
+mod power;
+mod sample;
+
+pub(in crate::board) use clocks::read_memory;
+pub use sample::{
+    Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Watts, Zone,
+};
+
+use super::profile::{Power, Profile};
+use super::sysroot::SysRoot;
+
+/// The sensors of a machine.
+#[derive(Clone, Debug)]
+pub struct Sensors {
+    root: SysRoot,
+    power: Power,
+    rails: Vec<power::Place>,
+    energy: Vec<String>,
+    zones: Vec<heat::Place>,
+    counters: Vec<heat::Place>,
+    cooling: Vec<heat::Place>,
+    gpu: clocks::GpuPlace,
+    cores: Vec<String>,
+    modes: mode::Modes,
+}
+
+impl Sensors {
+    /// Looks where the sensors are. `profile` says which rails make up the whole.
+    pub fn find(root: &SysRoot, profile: &Profile) -> Self {
+        Self {
+            rails: power::find(root),
+            energy: power::find_counters(root),
+            zones: heat::find_zones(root),
+            counters: heat::find_counters(root),
+            cooling: heat::find_cooling(root),
+            gpu: clocks::find_gpu(root),
+            cores: clocks::find_cores(root),
+            modes: mode::Modes::find(root),
+            power: profile.power.clone(),
+            root: root.clone(),
+        }
+    }
+
+    /// Names of the power modes that this machine offers, in the order of its configuration.
+    pub fn modes(&self) -> impl Iterator<Item = &str> {
+        self.modes.names()
+    }
+
+    /// Reads them now.
+    pub fn sample(&self) -> Sample {
+        let root = &self.root;
+        let rails: Vec<Rail> = self.rails.iter().filter_map(|place| place.read(root)).collect();
+        let mut throttle: Vec<Counter> =
+            self.counters.iter().filter_map(|place| heat::read_counter(root, place)).collect();
+        throttle.extend(heat::x86_counters(root));
+        let energy = self.energy.iter().filter_map(|folder| power::read_counter(root, folder));
+        Sample {
+            total: sample::whole(&rails, &self.power.total, self.power.scope),
+            rails,
+            energy: energy.collect(),
+            zones: self.zones.iter().filter_map(|place| heat::read_zone(root, place)).collect(),
+            gpu: self.gpu.read(root),
+            memory: clocks::read_memory(root),
+            cpu: clocks::read_cpu(root, &self.cores),
+            mode: self.modes.now(root),
+            throttle,
+            cooling: self.cooling.iter().filter_map(|at| heat::read_cooling(root, at)).collect(),
+        }
+    }
+}
