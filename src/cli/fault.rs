@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
+use crate::board::BoardError;
 use crate::data::DataError;
 use crate::erase::HomeError;
 use crate::erase::receipt::ReceiptError;
@@ -53,6 +54,9 @@ pub(super) enum Fault {
         /// What is wrong.
         source: ReceiptError,
     },
+    /// A board is not known, its profile is wrong, or a limit cannot be held on it.
+    #[error("{0}")]
+    Board(#[from] BoardError),
     /// A home refused.
     #[error("{0}")]
     Home(#[from] HomeError),
@@ -111,6 +115,9 @@ pub(super) enum Fault {
         /// Where the results lie.
         folder: PathBuf,
     },
+    /// A run was ended by a limit that was given.
+    #[error("{0}")]
+    Limit(String),
     /// A run was stopped; what is whole was kept.
     #[error("{0}")]
     Interrupted(String),
@@ -124,6 +131,8 @@ impl Fault {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Home(error) => of_home(error),
+            Self::Board(BoardError::Unknown { .. } | BoardError::Limit { .. }) => 2,
+            Self::Board(_) => 3,
             Self::Refused { code, .. } => *code,
             Self::Socket(_) | Self::Denied(_) => 4,
             Self::Input { .. } => 3,
@@ -142,7 +151,7 @@ impl Fault {
                 _ => 3,
             },
             Self::Train(error) | Self::Measure(MeasureError::Score(error)) => of_train(error),
-            Self::Evaluate(_) | Self::Measure(_) | Self::Cells { .. } => 5,
+            Self::Evaluate(_) | Self::Measure(_) | Self::Cells { .. } | Self::Limit(_) => 5,
             Self::Interrupted(_) => 130,
         }
     }

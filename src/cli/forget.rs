@@ -9,6 +9,7 @@ use super::anchor;
 use super::evaluate::{Row, judge, mismatches, notes, present};
 use super::fault::Fault;
 use super::learn::{self, RecipeArgs};
+use super::machine::{self, BudgetArgs, EnergyArgs, Machine};
 use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::poison;
@@ -107,24 +108,30 @@ pub(super) struct Args {
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    energy: EnergyArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let asked = Asked::new(args)?;
+    let machine = args.budget.watch(args.energy.max_joules)?;
+    let memory = args.memory.on(&machine);
+    let asked = Asked::new(args, &memory)?;
     if args.memory.dry_run {
         let of = format!("{} on {}", args.model.display(), asked.data.name);
         let batch = asked.method.recipe(args.seed).batch;
-        let (text, value) = asked.settled.told("forget", &of, batch, args.memory.memory);
+        let (text, value) = asked.settled.told("forget", &of, batch, memory.memory);
         return out.result(&text, &value);
     }
-    let outcome = asked.forget(args)?;
+    let (outcome, taken) = asked.forget(args, machine)?;
     let facts = args.facts(&asked);
     let (network, dtype) = (&outcome.network, args.dtype.into());
     let (meaning, anchor) = (&asked.model.meaning, asked.anchor.as_ref());
     let written = Written { network, meaning, facts: &facts, dtype, momentum: None, anchor };
     let artifact = written.save(&args.out)?;
-    asked.tell(args, out, &outcome, &artifact)
+    asked.tell(args, out, (&outcome, &artifact), taken)
 }
 
 /// What was asked for, with every file opened and checked before anything is learnt.
@@ -144,7 +151,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(args: &Args) -> Result<Self, Fault> {
+    fn new(args: &Args, memory: &MemoryArgs) -> Result<Self, Fault> {
         let model = setting::open_model(&args.model)?;
         let data = args.data.open_learnt(&model)?;
         past::same_data(&model, &args.model, &data, args.other_data)?;
@@ -164,7 +171,7 @@ impl Asked {
         if !args.memory.dry_run {
             setting::check_output(&args.out)?;
         }
-        let settled = args.settled(&model, &data, &sets, &method)?;
+        let settled = args.settled(memory, &model, (&data, &sets), &method)?;
         let past = Past::of(&model.facts).and(Some(&args.scenario), args.seed);
         let (anchor, lost) = anchor::kept(&model, &data, &past)?;
         #[rustfmt::skip]
@@ -174,9 +181,10 @@ impl Asked {
         Ok(asked)
     }
 
-    fn forget(&self, args: &Args) -> Result<Outcome, Fault> {
+    /// Forgets, with what that took of the machine.
+    fn forget(&self, args: &Args, machine: Machine) -> Result<(Outcome, (String, Value)), Fault> {
         let retain = self.data.train.subset(&self.sets.retain);
-        let mut bar = Bar::new("forget", None);
+        let mut bar = Bar::new("forget", None).on(machine);
         let (network, base) = (&self.model.network, self.base.as_ref().map(|base| &base.network));
         let (augment, compute) = (self.augment, self.settled.compute);
         let gone =
@@ -185,9 +193,15 @@ impl Asked {
         let outcome = forget(&self.method, network, given, augment, args.seed, compute, &mut bar);
         bar.finish();
         let outcome = outcome?;
-        match outcome.complete {
-            true => Ok(outcome),
-            false => Err(Fault::Interrupted(
+        let machine = bar.machine();
+        if outcome.complete {
+            let taken = machine.map(|(machine, _)| machine.taken()).unwrap_or_default();
+            return Ok((outcome, taken));
+        }
+        let limit = args.energy.max_joules;
+        match machine.and_then(|(_, verdict)| machine::ended(verdict, limit)) {
+            Some(why) => Err(Fault::Limit(format!("{why}: no file was written"))),
+            None => Err(Fault::Interrupted(
                 "stopped before it had forgotten: no file was written".into(),
             )),
         }
@@ -224,8 +238,8 @@ impl Asked {
         &self,
         args: &Args,
         out: &Out,
-        outcome: &Outcome,
-        artifact: &Artifact,
+        (outcome, artifact): (&Outcome, &Artifact),
+        (took, machine): (String, Value),
     ) -> Result<(), Fault> {
         let rows = self.rows(args, outcome.seconds, artifact)?;
         let (table, figures) = present(&rows, self.retrained.is_some());
@@ -241,7 +255,7 @@ impl Asked {
             gone => format!("; {gone} weights left"),
         };
         let text = format!(
-            "{} forgot {} (seed {}) of {} in {}{gone}\n\
+            "{} forgot {} (seed {}) of {} in {}{gone}\n{took}\
              {forgotten} samples to forget, {kept} kept, {tested} to test on\n\n{table}{opened}{}",
             args.out.display(),
             args.scenario,
@@ -257,7 +271,7 @@ impl Asked {
             "scenario": args.scenario, "seed": args.seed, "method": setting::plain(&self.method),
             "plan": learn::plan(self.settled.compute), "forget_samples": forgotten,
             "retain_samples": kept, "test_samples": tested, "dropped_weights": outcome.dropped,
-            "rte_seconds": outcome.seconds, "models": figures,
+            "rte_seconds": outcome.seconds, "machine": machine, "models": figures,
             "epochs": setting::plain(&outcome.epochs),
             "anchor": anchor::value(artifact.anchor.as_ref()), "warnings": warnings,
         });
@@ -286,9 +300,9 @@ impl Args {
     /// How the run computes, and what it takes in memory where somebody asked.
     fn settled(
         &self,
+        memory: &MemoryArgs,
         model: &Artifact,
-        data: &Splits,
-        sets: &Sets,
+        (data, sets): (&Splits, &Sets),
         method: &Method,
     ) -> Result<Settled, Fault> {
         let network = &model.network;
@@ -317,7 +331,7 @@ impl Args {
             },
             before: None,
         };
-        self.memory.settle(&around, batch, &recipe, None)
+        memory.settle(&around, batch, &recipe, None)
     }
 
     /// The model to return to, or to start from, if one was given.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use super::learn;
+use super::machine::Machine;
 use super::setting;
 use super::table::Table;
 use crate::base::units::Bytes;
@@ -28,6 +29,21 @@ pub(super) struct MemoryArgs {
     /// refused
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     pub memory: Option<Bytes>,
+    /// The board whose own limit `memory` is, where nobody gave one.
+    #[arg(skip)]
+    pub board: Option<String>,
+}
+
+impl MemoryArgs {
+    /// These, with the limit of the board where none was given.
+    pub(super) fn on(&self, machine: &Machine) -> Self {
+        match (self.memory, machine.memory(None)) {
+            (None, memory @ Some(_)) => {
+                Self { memory, board: Some(machine.slug().into()), ..*self }
+            }
+            _ => self.clone(),
+        }
+    }
 }
 
 /// The fullest moments of a run, in bytes.
@@ -164,7 +180,8 @@ impl MemoryArgs {
             };
             compute = fitted.map_err(|last| {
                 let last = last.unwrap_or(compute);
-                too_little(limit, last.piece(batch), &around.of(batch, recipe, last))
+                let board = self.board.as_deref();
+                too_little(limit, board, last.piece(batch), &around.of(batch, recipe, last))
             })?;
         }
         let asked = self.dry_run || self.memory.is_some();
@@ -180,9 +197,13 @@ impl Around<'_> {
     }
 }
 
-fn too_little(limit: Bytes, piece: usize, peak: &Peak) -> Fault {
+fn too_little(limit: Bytes, board: Option<&str>, piece: usize, peak: &Peak) -> Fault {
+    let whose = match board {
+        Some(board) => format!("{limit}, what {board} lets a run have without --memory,"),
+        None => format!("--memory {limit}"),
+    };
     Fault::Usage(format!(
-        "--memory {limit} is too little: in pieces of {piece} samples, and with what batch norms give computed again, this takes {} ({}); give that much, take a smaller or sparser network, or keep the data in a file (--data-memory)",
+        "{whose} is too little: in pieces of {piece} samples, and with what batch norms give computed again, this takes {} ({}); give that much, take a smaller or sparser network, or keep the data in a file (--data-memory)",
         Bytes(peak.total()),
         peak.told()
     ))

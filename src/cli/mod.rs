@@ -19,6 +19,7 @@ mod home;
 mod import;
 mod inspect;
 mod learn;
+mod machine;
 mod memory;
 mod methods;
 mod past;

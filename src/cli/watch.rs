@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fault::Fault;
+use super::machine::Machine;
 use super::setting::Written;
+use crate::board::Verdict;
 use crate::format::{ClassesAndFeatures, Dtype, Facts};
 use crate::model::Network;
 use crate::train::{Control, EpochReport, Progress, State, TrainError, Watch};
@@ -70,6 +72,8 @@ impl Checkpoint {
 pub(super) struct Bar {
     bar: ProgressBar,
     checkpoint: Option<Checkpoint>,
+    machine: Option<Machine>,
+    ended: Verdict,
 }
 
 impl Bar {
@@ -84,7 +88,17 @@ impl Bar {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_string());
-        Self { bar, checkpoint }
+        Self { bar, checkpoint, machine: None, ended: Verdict::Go }
+    }
+
+    /// Keeps to the limits of a machine.
+    pub(super) fn on(self, machine: Machine) -> Self {
+        Self { machine: Some(machine), ..self }
+    }
+
+    /// What was taken of the machine, and whether a limit ended the run.
+    pub(super) fn machine(&self) -> Option<(&Machine, Verdict)> {
+        self.machine.as_ref().map(|machine| (machine, self.ended))
     }
 
     pub(super) fn finish(&self) {
@@ -102,7 +116,12 @@ impl Watch for Bar {
             progress.epochs,
             progress.loss
         ));
-        if stopped() { Control::Stop } else { Control::Continue }
+        let Some(machine) = &mut self.machine else {
+            return if stopped() { Control::Stop } else { Control::Continue };
+        };
+        let (control, verdict) = machine.between(&mut || false);
+        self.ended = verdict;
+        control
     }
 
     fn epoch(&mut self, state: &State, _: &EpochReport) -> Result<Control, TrainError> {

@@ -3,9 +3,9 @@
 
 use super::home::Home;
 
-/// Joules that the whole machine took since somebody began to measure; `None` where no sensor answered
-/// throughout.
-pub type Gauge = Box<dyn Fn() -> Option<f64> + Send>;
+/// Joules that the machine took since somebody began to measure, and what they are the joules of; `None` where
+/// no sensor answered throughout.
+pub type Gauge = Box<dyn Fn() -> Option<(f64, String)> + Send>;
 
 /// What is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Energy {
 
 impl Energy {
     fn now(&self) -> Option<f64> {
-        self.gauge.as_ref().and_then(|gauge| gauge())
+        self.gauge.as_ref().and_then(|gauge| gauge()).map(|(joules, _)| joules)
     }
 
     fn since(&self) -> Option<f64> {
@@ -103,6 +103,11 @@ impl Home {
     /// Joules that what is under way took since this process began it.
     pub(super) fn joules_taken(&self) -> Option<f64> {
         self.energy.since()
+    }
+
+    /// What is measured, such as `module (VDD_IN)`.
+    pub(super) fn energy_covers(&self) -> Option<String> {
+        self.energy.gauge.as_ref().and_then(|gauge| gauge()).map(|(_, covers)| covers)
     }
 
     /// Nothing is under way any more.

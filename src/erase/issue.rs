@@ -148,6 +148,7 @@ impl Home {
             destroyed: destroyed(decision, state, self.keyring.generation()),
             not_covered: not_covered(self.rollback(), self.keys.level(), self.returned(decision)),
             millijoules: self.joules_taken().map(|joules| (joules * 1e3).round() as u64),
+            energy_covers: self.joules_taken().and_then(|_| self.energy_covers()),
             times,
         })
     }

@@ -97,6 +97,7 @@ pub fn receipt(name: &str, nonce: &Nonce) -> Receipt {
         }],
         not_covered: vec!["a snapshot of the whole home that somebody took before".into()],
         millijoules: None,
+        energy_covers: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::fault::Fault;
 use super::super::learn::RecipeArgs;
+use super::super::machine::{BudgetArgs, EnergyArgs};
 use super::super::setting::{Common, Out};
 use super::call::{Adaptation, Call};
 use super::{Where, tell};
@@ -21,6 +22,10 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "LIMIT", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
     #[command(flatten)]
+    energy: EnergyArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -37,7 +42,8 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         augment: Some(recipe.augment),
         train: Some(recipe.trained),
         memory: args.memory.map(|bytes| bytes.0),
+        joules: args.energy.max_joules,
     };
-    let value = super::ask(&args.place.home, Call::Adapt(how), out)?;
+    let value = super::ask_within(&args.place.home, Call::Adapt(how), Some(&args.budget), out)?;
     out.result(&tell::adapted(&value), &value)
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::super::fault::Fault;
+use super::super::machine::Machine;
 use crate::base::clock::Stopwatch;
 use crate::data::Augment;
 use crate::erase::receipt::{Nonce, Policy};
@@ -68,6 +70,7 @@ pub struct Adaptation {
     pub augment: Option<Augment>,
     pub train: Option<Trained>,
     pub memory: Option<u64>,
+    pub joules: Option<f64>,
 }
 
 impl Adaptation {
@@ -120,6 +123,9 @@ pub struct Erasure {
     /// Bytes of memory that the repair may take.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// Joules that it may take, from the decision on.
+    #[serde(default)]
+    pub joules: Option<f64>,
     /// Percentage points of accuracy that may be lost.
     #[serde(default)]
     pub max_drop: Option<f64>,
@@ -163,6 +169,26 @@ impl Call {
     pub(super) fn finishes_first(&self) -> bool {
         matches!(self, Self::Ingest { .. } | Self::Adapt(_) | Self::Resume | Self::Gc)
     }
+
+    /// The same on `machine`: with the memory that its board lets a run have, where nobody said how much.
+    ///
+    /// # Errors
+    /// If energy is limited and `home` has no gauge of it that answers.
+    pub(super) fn on(mut self, machine: &Machine, home: &Home) -> Result<Self, Fault> {
+        let board = machine.memory(None).map(|bytes| bytes.0);
+        let (memory, joules) = match &mut self {
+            Self::Adapt(how) => (&mut how.memory, how.joules),
+            Self::Erase(how) => (&mut how.memory, how.joules),
+            _ => return Ok(self),
+        };
+        *memory = memory.or(board);
+        if joules.is_some() && !home.gauges() {
+            return Err(Fault::Usage(
+                "--max-joules: no sensor of power answers on this machine; `unlearn board` tells what there is".into(),
+            ));
+        }
+        Ok(self)
+    }
 }
 
 /// Does what `call` says.
@@ -178,6 +204,7 @@ pub(super) fn perform(
         }
         Call::Adapt(how) => {
             home.limit_memory(how.memory);
+            home.limit_energy(how.joules);
             Ok(json!(home.adapt(how.recipe(), onlooker)?))
         }
         Call::Predict { samples } => predict(home, &samples),
@@ -188,6 +215,7 @@ pub(super) fn perform(
                 true => None,
                 false => {
                     home.limit_memory(how.memory);
+                    home.limit_energy(how.joules);
                     home.carry_out(Limits::default(), onlooker)?
                 }
             };
@@ -253,6 +281,7 @@ pub(super) fn receive(home: &mut Home, how: &Erasure) -> Result<(Vec<Ticket>, f6
 
 fn plan(home: &mut Home, how: &Erasure) -> Result<Value, HomeError> {
     home.limit_memory(how.memory);
+    home.limit_energy(how.joules);
     let people =
         how.subjects.iter().map(|name| home.handle_of(name)).collect::<Result<Vec<_>, _>>()?;
     let enrolled = home.base_may_know();

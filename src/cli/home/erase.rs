@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::fault::Fault;
+use super::super::machine::{BudgetArgs, EnergyArgs};
 use super::super::setting::{Common, Out};
 use super::call::{Call, Erasure};
 use super::{Where, tell};
@@ -77,6 +78,10 @@ pub(in super::super) struct Args {
     /// Bytes of memory that the repair may take
     #[arg(long, value_name = "LIMIT", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
+    #[command(flatten)]
+    energy: EnergyArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Write the tickets to this file too, before anything else is done
     #[arg(long, value_name = "FILE")]
     ticket: Option<PathBuf>,
@@ -112,6 +117,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         later: args.later,
         nonces: args.nonce.iter().cloned().collect(),
         memory: args.memory.map(|bytes| bytes.0),
+        joules: args.energy.max_joules,
         max_drop: args.max_drop,
         max_worst_drop: args.max_worst_drop,
     };
@@ -120,7 +126,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         Some(path) if !args.dry_run => with_ticket(how, path)?,
         _ => how,
     };
-    let asked = super::ask(&args.place.home, Call::Erase(how), out);
+    let asked = super::ask_within(&args.place.home, Call::Erase(how), Some(&args.budget), out);
     if let Some(path) = args.ticket.as_deref().filter(|_| !args.dry_run) {
         match &asked {
             Ok(value) => write_ticket(path, &value["tickets"])?,

@@ -16,6 +16,7 @@ mod serve;
 mod socket;
 mod status;
 mod tell;
+mod turn;
 mod witness;
 mod worker;
 
@@ -26,6 +27,7 @@ use serde_json::Value;
 pub(super) use call::Call;
 
 use super::fault::Fault;
+use super::machine::{BudgetArgs, Machine};
 use super::setting::Out;
 use super::watch;
 use crate::base::disk::{Disk, FileDisk, Lock};
@@ -105,16 +107,39 @@ pub(super) fn guard() -> Result<(), Fault> {
 
 /// Asks the home: here if nobody else has it, else through the socket of who does.
 pub(super) fn ask(folder: &Path, call: Call, out: &Out) -> Result<Value, Fault> {
+    ask_within(folder, call, None, out)
+}
+
+/// As [`ask`], within limits of the machine.
+pub(super) fn ask_within(
+    folder: &Path,
+    call: Call,
+    budget: Option<&BudgetArgs>,
+    out: &Out,
+) -> Result<Value, Fault> {
     match Held::open(folder)? {
         Some(mut held) => {
-            let mut shown = Shown::new(out);
+            let machine = budget.map(|budget| budget.watch(None)).transpose()?;
+            let call = match &machine {
+                Some(machine) => {
+                    held.home.set_gauge(machine.gauge());
+                    call.on(machine, &held.home)?
+                }
+                None => call,
+            };
+            let mut shown = Shown::new(machine);
             if call.finishes_first() && !matches!(call, Call::Resume) {
                 finish(&mut held.home, &mut shown, out)?;
             }
             let answer = call::perform(&mut held.home, call, &mut shown);
             shown.finish();
-            Ok(answer?)
+            let mut answer = answer?;
+            shown.tell(&mut answer);
+            Ok(answer)
         }
+        None if budget.is_some_and(BudgetArgs::limits) => Err(Fault::Usage(
+            "another process has this home, and keeps to limits of its own: give --max-celsius and --duty to `unlearn serve`".into(),
+        )),
         None => socket::ask(folder, &call),
     }
 }
@@ -135,8 +160,16 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn new(_: &Out) -> Self {
-        Self { bar: watch::Bar::new("learn", None) }
+    pub(super) fn new(machine: Option<Machine>) -> Self {
+        let bar = watch::Bar::new("learn", None);
+        Self { bar: machine.into_iter().fold(bar, watch::Bar::on) }
+    }
+
+    /// Adds to an answer what was taken of the machine.
+    fn tell(&self, answer: &mut Value) {
+        if let (Some((machine, _)), Value::Object(all)) = (self.bar.machine(), answer) {
+            all.insert("machine".into(), machine.taken().1);
+        }
     }
 
     pub(super) fn finish(&self) {

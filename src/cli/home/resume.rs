@@ -1,6 +1,7 @@
 //! `unlearn resume`: what was begun is finished.
 
 use super::super::fault::Fault;
+use super::super::machine::BudgetArgs;
 use super::super::setting::{Common, Out};
 use super::call::Call;
 use super::{Where, tell};
@@ -14,10 +15,12 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     place: Where,
     #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    let value = super::ask(&args.place.home, Call::Resume, out)?;
+    let value = super::ask_within(&args.place.home, Call::Resume, Some(&args.budget), out)?;
     out.result(&tell::resumed(&value), &value)
 }

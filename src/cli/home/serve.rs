@@ -4,27 +4,29 @@
 //! and lets a worker process do what takes long. All of them share the home behind one lock, which nobody
 //! holds while a worker learns: the model that may answer does.
 
+mod inner;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use inner::{Chore, Inner, heard};
+
 use super::super::fault::Fault;
+use super::super::machine::{BudgetArgs, Machine};
 use super::super::setting::{Common, Out, complain};
 use super::super::watch;
 use super::call::{self, Call, Erasure};
-use super::oracle::Oracle;
 use super::socket::{self, MAX_LINE, Reply};
-use super::{Held, Where};
-use crate::base::clock::{self, Stopwatch};
+use super::{Held, Where, turn};
+use crate::base::clock::Stopwatch;
 use crate::base::scrub;
-use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Overrun, Served, Work};
-use crate::sparse::Isa;
+use crate::erase::{Erased, Home, HomeError, Work};
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -40,6 +42,8 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     place: Where,
     #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -49,10 +53,12 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         return Err(HomeError::Busy { path: folder }.into());
     };
     let Held { mut home, lock: _lock } = held;
+    let machine = args.budget.watch(None)?;
+    home.set_gauge(machine.gauge());
     home.note_resumed()?;
     let path = socket::path_of(&folder);
     let listener = listen(&path)?;
-    let shared = Arc::new(Shared::new(home, folder));
+    let shared = Arc::new(Shared::new(home, folder, machine, args.budget.words()));
     let caretaker = {
         let shared = shared.clone();
         std::thread::spawn(move || shared.take_care())
@@ -129,30 +135,15 @@ fn line_of(reply: &Reply) -> Vec<u8> {
 /// What all threads share.
 struct Shared {
     folder: PathBuf,
+    machine: Machine,
+    /// The limits of the machine, as words for a worker.
+    limits: Vec<String>,
     inner: Mutex<Inner>,
     changed: Condvar,
 }
 
-struct Inner {
-    home: Home,
-    oracle: Option<(Served, Oracle, String)>,
-    worker: Option<Child>,
-    adapted: Option<Result<Adapted, String>>,
-    erased: Vec<Erased>,
-    trouble: Option<String>,
-    connections: usize,
-    ending: bool,
-}
-
-/// What the caretaker does next.
-enum Chore {
-    Nothing,
-    Step,
-    Work(Work),
-}
-
 impl Shared {
-    fn new(home: Home, folder: PathBuf) -> Self {
+    fn new(home: Home, folder: PathBuf, machine: Machine, limits: Vec<String>) -> Self {
         let inner = Inner {
             home,
             oracle: None,
@@ -163,7 +154,8 @@ impl Shared {
             connections: 0,
             ending: false,
         };
-        Self { folder, inner: Mutex::new(inner), changed: Condvar::new() }
+        let (inner, changed) = (Mutex::new(inner), Condvar::new());
+        Self { folder, machine, limits, inner, changed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -207,7 +199,7 @@ impl Shared {
     /// Lets a worker do `work`, and takes in what it came to.
     fn work(&self, work: &Work) {
         let watch = Stopwatch::start();
-        if let Err(error) = self.lock().start_worker(&self.folder) {
+        if let Err(error) = self.lock().start_worker(&self.folder, &self.limits) {
             self.lock().failed(work, error.to_string());
             return;
         }
@@ -278,8 +270,15 @@ impl Shared {
     }
 
     fn answer(&self, call: Call) -> Result<Value, Fault> {
+        let call = call.on(&self.machine, &self.lock().home)?;
         match call {
-            Call::Predict { samples } => Ok(self.lock().predict(&samples)?),
+            Call::Predict { samples } => {
+                let mut inner = self.lock();
+                turn::comes(inner.worker.as_mut());
+                let answer = inner.predict(&samples);
+                turn::goes(inner.worker.as_mut());
+                Ok(answer?)
+            }
             Call::Erase(how) if !how.dry_run => self.erase(&how),
             Call::Adapt(how) => self.adapt(&how),
             Call::Resume => self.resume(),
@@ -318,6 +317,7 @@ impl Shared {
         }
         let seconds = watch.seconds();
         inner.home.limit_memory(how.memory);
+        inner.home.limit_energy(how.joules);
         inner.trouble = None;
         self.changed.notify_all();
         let mut erased = None;
@@ -338,6 +338,7 @@ impl Shared {
     fn adapt(&self, how: &call::Adaptation) -> Result<Value, Fault> {
         let mut inner = self.idle();
         inner.home.limit_memory(how.memory);
+        inner.home.limit_energy(how.joules);
         inner.adapted = None;
         inner.home.order_adapting(how.recipe())?;
         self.changed.notify_all();
@@ -369,123 +370,5 @@ impl Shared {
         drop(inner);
         let inner = self.idle();
         Ok(json!({ "adapted": null, "erased": inner.erased[before.min(inner.erased.len())..] }))
-    }
-}
-
-/// What a worker said before it ended.
-fn heard(mut worker: Child) -> String {
-    let mut said = String::new();
-    if let Some(from) = worker.stderr.take() {
-        let _ = from.take(4096).read_to_string(&mut said);
-    }
-    let _ = worker.wait();
-    said.trim().to_string()
-}
-
-impl Inner {
-    fn busy(&self) -> bool {
-        let open = self.home.job().is_some_and(|job| job.stopped.is_some());
-        self.trouble.is_none()
-            && (open || self.worker.is_some() || self.home.state().pending.is_some())
-    }
-
-    fn chore(&self) -> Chore {
-        if self.trouble.is_some() {
-            return Chore::Nothing;
-        }
-        let pending = || self.home.state().pending.clone();
-        match self.home.job() {
-            // What was only noted waits.
-            Some(job) if job.stopped.is_none() => Chore::Nothing,
-            Some(job) if job.next() == Next::Unlearn => pending().map_or(Chore::Step, Chore::Work),
-            Some(_) => Chore::Step,
-            None => pending().filter(|work| work.adapts).map_or(Chore::Nothing, Chore::Work),
-        }
-    }
-
-    fn step(&mut self) {
-        let Some(job) = self.home.job() else { return };
-        match self.home.step(&job, Limits::default(), &mut ()) {
-            Ok(Some(erased)) => {
-                self.oracle = None;
-                self.erased.push(erased);
-            }
-            Ok(None) => {}
-            // It is noted; the next request or start tries again.
-            Err(error) => self.trouble = Some(error.to_string()),
-        }
-    }
-
-    fn start_worker(&mut self, folder: &Path) -> Result<(), Fault> {
-        self.home.close_store()?;
-        let failed =
-            |error: std::io::Error| Fault::Socket(format!("a worker cannot be started: {error}"));
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(program);
-        command.arg("worker").arg("--home").arg(folder).env_clear();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        self.worker = Some(command.spawn().map_err(failed)?);
-        Ok(())
-    }
-
-    /// Whether what is under way has passed one of its limits.
-    fn overrun(&self) -> Option<Overrun> {
-        let deadline = self.home.job().and_then(|job| job.deadline());
-        let late = deadline.is_some_and(|deadline| clock::now() > deadline);
-        late.then_some(Overrun::Deadline).or_else(|| self.home.energy_spent())
-    }
-
-    /// Notes that `work` ends because of a limit.
-    fn end_work(&mut self, work: &Work, over: Overrun) {
-        if work.adapts {
-            return self.failed(work, over.to_string());
-        }
-        let noted = self.home.open_store();
-        let noted = noted.and_then(|()| self.home.note_learnt(Err(HomeError::Overrun(over))));
-        self.trouble = noted.err().map(|error| error.to_string());
-    }
-
-    /// Ends a worker that is not wanted any more.
-    fn dismiss(&mut self) {
-        if let Some(mut worker) = self.worker.take() {
-            let _ = worker.kill();
-            let _ = worker.wait();
-        }
-    }
-
-    fn take_in(&mut self, work: &Work, seconds: f64) -> Result<(), HomeError> {
-        let done = self.home.done_by_worker(work, seconds)?;
-        if work.adapts {
-            self.adapted = Some(Ok(self.home.adopt(work, &done)?));
-            self.oracle = None;
-            return Ok(());
-        }
-        self.home.note_learnt(Ok(done))
-    }
-
-    fn failed(&mut self, work: &Work, why: String) {
-        let noted = self.home.open_store().and_then(|()| match work.adapts {
-            true => {
-                self.adapted = Some(Err(why.clone()));
-                self.home.give_up_adapting()
-            }
-            false => self.home.note_failed(why.clone()),
-        });
-        if let Err(error) = noted {
-            self.trouble = Some(format!("{why}; then: {error}"));
-        }
-    }
-
-    fn predict(&mut self, samples: &[call::Line]) -> Result<Value, HomeError> {
-        let served = self.home.served();
-        let known = self.oracle.as_ref().is_some_and(|(of, ..)| *of == served);
-        if !known {
-            self.oracle = None;
-            let model = self.home.serving()?;
-            let oracle = Oracle::new(&model, Isa::best());
-            self.oracle = Some((served, oracle, model.id.to_string()));
-        }
-        let Some((_, oracle, model)) = &mut self.oracle else { return Err(HomeError::Unavailable) };
-        Ok(json!({ "model": model, "answers": oracle.answer_all(samples)? }))
     }
 }

@@ -46,7 +46,14 @@ pub(super) fn adapted(value: &Value) -> String {
         seconds(value, "seconds"),
         short(word(value, "id")),
         Bytes(count(value, "bytes")),
-    )
+    ) + &energy(value)
+}
+
+/// A line about energy, where some was measured.
+fn energy(value: &Value) -> String {
+    value["joules"]
+        .as_f64()
+        .map_or(String::new(), |joules| format!("energy {joules:.1} J, idling included\n"))
 }
 
 pub(super) fn predicted(value: &Value) -> String {
@@ -60,7 +67,8 @@ pub(super) fn predicted(value: &Value) -> String {
 
 pub(super) fn plan(value: &Value) -> String {
     let plan = &value["plan"];
-    let mut table = Table::new(["way", "learning", "in all", "memory", "possible"]);
+    let measured = list(plan, "ways").iter().any(|way| way["joules"].is_number());
+    let mut table = Table::new(["way", "learning", "in all", "memory", "energy", "possible"]);
     for way in list(plan, "ways") {
         let taken = way["choice"] == plan["choice"];
         let possible = match way["obstacle"].as_str() {
@@ -76,6 +84,11 @@ pub(super) fn plan(value: &Value) -> String {
             cost(seconds(way, "seconds").to_string()),
             in_all.to_string(),
             cost(Bytes(count(way, "bytes")).to_string()),
+            match way["joules"].as_f64() {
+                Some(joules) => format!("{joules:.1} J"),
+                None if measured => "-".into(),
+                None => "not measured".into(),
+            },
             possible,
         ]);
     }
@@ -115,6 +128,7 @@ fn one(erased: &Value) -> String {
         word(erased, "guarantee"),
         seconds(erased, "seconds"),
     );
+    text += &energy(erased);
     for failure in list(erased, "failures") {
         text += &format!("on the way: {}\n", failure.as_str().unwrap_or_default());
     }

@@ -1,8 +1,9 @@
 //! `unlearn worker`: the process that learns, and ends. `unlearn serve` starts it.
 
 use super::super::fault::Fault;
+use super::super::machine::BudgetArgs;
 use super::super::setting::{Common, Out};
-use super::Where;
+use super::{Where, turn};
 use crate::base::disk::FileDisk;
 use crate::erase::{Home, HomeError, keys_of};
 use crate::train::{Control, Progress};
@@ -12,6 +13,8 @@ use crate::train::{Control, Progress};
 pub(in super::super) struct Args {
     #[command(flatten)]
     place: Where,
+    #[command(flatten)]
+    budget: BudgetArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -23,9 +26,11 @@ pub(in super::super) fn run(args: &Args, _: &Out) -> Result<(), Fault> {
     let Some(work) = home.state().pending.clone() else {
         return Err(HomeError::NothingToLearn.into());
     };
-    let mut onlooker = |_: usize, _: usize, _: Progress| match super::super::watch::stopped() {
+    let mut machine = args.budget.watch(None)?;
+    let waiting = turn::listen();
+    let mut onlooker = |_: usize, _: usize, _: Progress| match waiting.ends() {
         true => Control::Stop,
-        false => Control::Continue,
+        false => machine.between(&mut || waiting.somebody()).0,
     };
     home.execute(&work, &mut onlooker)?;
     Ok(())

@@ -62,6 +62,9 @@ impl Receipt {
         shows("software.name", &self.software.name, MAX_NAME)?;
         shows("software.version", &self.software.version, MAX_NAME)?;
         shows("family", &self.family, MAX_NAME)?;
+        if let Some(covers) = &self.energy_covers {
+            shows("energy_covers", covers, MAX_TEXT)?;
+        }
         self.check_requests()?;
         self.requests.iter().try_for_each(|request| self.check_times(request))?;
         self.check_models()?;

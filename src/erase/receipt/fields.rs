@@ -60,6 +60,9 @@ pub struct Receipt {
     pub not_covered: Vec<String>,
     /// Energy that the repair took, in millijoules; none where no sensor measured it.
     pub millijoules: Option<u64>,
+    /// What that is the energy of, idling included, such as `module (VDD_IN)`; none where none was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_covers: Option<String>,
 }
 
 /// A program.

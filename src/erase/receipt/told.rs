@@ -175,7 +175,8 @@ fn tell_repair(page: &mut Page, receipt: &Receipt) {
         page.line("clock", "WENT BACKWARDS meanwhile: moments say nothing of the order");
     }
     // Whole joules are as good as sensors are.
-    let energy = |energy: u64| format!("{}.{:03} J", energy / 1000, energy % 1000);
+    let covers = receipt.energy_covers.as_deref().unwrap_or("what the device measured");
+    let energy = |energy: u64| format!("{}.{:03} J, {covers}", energy / 1000, energy % 1000);
     page.line("energy", receipt.millijoules.map_or("not measured".into(), energy));
 }
 
