@@ -14,9 +14,6 @@ use super::sensors::read_memory;
 use super::sysroot::SysRoot;
 use super::warning::Warning;
 
-/// Least share of the memory as built that a kernel counts: firmware takes some before it starts.
-const COUNTED: f64 = 0.6;
-
 /// How a board was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recognised {
@@ -169,10 +166,7 @@ impl Detected {
             _ => {}
         }
         if let (Some(memory), Some(total)) = (memory, read_memory(root).total) {
-            let counted = total as f64 / memory.bytes as f64;
-            if !(COUNTED..=1.0).contains(&counted) {
-                found.push(Warning::OtherMemory { found: total, expected: memory.bytes });
-            }
+            found.extend(Warning::of_memory(memory, total));
         }
         self.warnings.extend(found);
         self

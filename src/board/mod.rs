@@ -26,7 +26,8 @@ pub use profile::{
     Total,
 };
 pub use sensors::{
-    Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors, Watts, Zone,
+    Clock, Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors,
+    Watts, Zone,
 };
 pub use sysroot::SysRoot;
 pub use warning::Warning;
