@@ -50,4 +50,16 @@ pub enum BoardError {
         /// What there is.
         known: String,
     },
+    /// A line of a log has nothing that `tegrastats` writes.
+    #[error(
+        "{name}, line {line}: expected a line of tegrastats, such as `RAM 1905/7620MB ... VDD_IN 4742mW/4742mW`, found `{found}`"
+    )]
+    Log {
+        /// The file.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// How it begins.
+        found: String,
+    },
 }

@@ -14,6 +14,7 @@ mod module;
 mod profile;
 mod sensors;
 mod sysroot;
+pub mod tegrastats;
 mod warning;
 
 pub use builtin::{builtin, builtin_slugs};
