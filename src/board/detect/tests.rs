@@ -35,7 +35,7 @@ l4t = [35, 36]
 "#;
 
 fn found(folder: &Path) -> Detected {
-    among(&SysRoot::folder(folder), vec![Profile::parse(ORIN, "made").unwrap()])
+    among(&SysRoot::folder(folder), &[Profile::parse(ORIN, "made").unwrap()])
 }
 
 const COMPATIBLE: &str = "proc/device-tree/compatible";

@@ -3,7 +3,9 @@
 use super::sample::{Cooling, Counter, Zone};
 use crate::board::sysroot::SysRoot;
 
-/// Temperatures that such a machine can have; a zone whose part is switched off tells -256.
+/// What the zone of a part that is switched off may tell, whatever the unit.
+const OFF: i64 = -256;
+/// Temperatures that such a machine can have.
 const SANE: std::ops::RangeInclusive<f64> = -40.0..=150.0;
 /// Words in names of what is held back; what bears none of them is a fan, a screen or a setting.
 const HELD_BACK: [&str; 9] =
@@ -33,7 +35,7 @@ pub(super) fn find_zones(root: &SysRoot, ignored: &[String]) -> Vec<ZonePlace> {
     for all in ["sys/class/thermal", "sys/devices/virtual/thermal"] {
         for name in root.names(all).iter().filter(|name| name.starts_with("thermal_zone")) {
             let folder = format!("{all}/{name}");
-            let name = root.label(&format!("{folder}/type")).unwrap_or_else(|| name.clone());
+            let Some(name) = root.label(&format!("{folder}/type")) else { continue };
             places.push(Place { name, path: format!("{folder}/temp") });
         }
         // Both hold the same zones.
@@ -93,7 +95,7 @@ fn hwmons(root: &SysRoot, wanted: fn(&str) -> bool) -> Vec<(String, String)> {
 
 /// Reads a zone; one that fails is left out, not the others.
 pub(super) fn read_zone(root: &SysRoot, zone: &ZonePlace) -> Option<Zone> {
-    let celsius = root.number(&zone.place.path)? as f64 / 1e3;
+    let celsius = root.number(&zone.place.path).filter(|&number| number != OFF)? as f64 / 1e3;
     let name = || zone.place.name.clone();
     SANE.contains(&celsius).then(|| Zone { name: name(), celsius, constant: zone.constant })
 }

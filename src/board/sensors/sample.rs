@@ -131,7 +131,7 @@ pub struct Cooling {
 pub struct Sample {
     /// Supply rails, as they are found.
     pub rails: Vec<Rail>,
-    /// The power of the whole: `None` unless every rail that it is made of answered.
+    /// The power of the whole: `None` unless every rail that it is made of answered, and sensibly.
     pub total: Option<Watts>,
     /// Counters of energy.
     pub energy: Vec<EnergyCounter>,
@@ -188,5 +188,9 @@ pub(super) fn whole(rails: &[Rail], total: &Total, scope: Scope) -> Option<Watts
     };
     let watts = |name: &String| Some(rails.iter().find(|rail| rail.name == *name)?.watts);
     let watts = of.iter().map(watts).sum::<Option<f64>>()?;
+    // A rail that idles may seem to give a little; no machine runs on less than nothing.
+    if watts < 0.0 {
+        return None;
+    }
     Some(Watts { watts, scope, of: of.to_vec() })
 }

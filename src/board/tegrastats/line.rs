@@ -113,6 +113,7 @@ impl Line {
             "IRAM" => return used(value.split('(').next()?).map(|_| 1),
             "CPU" | "cpu" if value.starts_with('[') => self.cores = cores(value)?,
             "GR3D_FREQ" | "GR3D" => self.gpu = Some(busy(value)?),
+            "GR3D2_FREQ" => self.gpu.get_or_insert_default().hertz.extend(busy(value)?.hertz),
             "EMC_FREQ" | "EMC" => self.emc = Some(busy(value)?),
             "MTS" if value == "fg" => return Some(4),
             _ if word.starts_with('(') => return Some(0),
