@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::base::disk::DiskError;
+use crate::board::BoardError;
 use crate::data::DataError;
 use crate::erase::HomeError;
 use crate::erase::receipt::ReceiptError;
@@ -37,6 +38,9 @@ pub(super) enum Fault {
     /// A foreign file cannot be taken in.
     #[error("{0}")]
     Exchange(#[from] ExchangeError),
+    /// A profile or a log of a board is wrong, or there is none of that name.
+    #[error("{0}")]
+    Board(#[from] BoardError),
     /// A file is damaged.
     #[error("{}", source.of_file(path))]
     Format {
@@ -133,6 +137,7 @@ impl Fault {
             Self::Disk(_) | Self::Told(_) => 4,
             Self::Given(error) => of_disk(error),
             Self::Data(error) => of_data(error),
+            Self::Board(error) => of_board(error),
             Self::Model(FileError::Format { source, .. }) | Self::Format { source, .. } => {
                 of_format(source)
             }
@@ -161,6 +166,15 @@ fn of_data(error: &DataError) -> u8 {
         | DataError::Anchor(_) => 2,
         DataError::Scratch(_) | DataError::Lost { .. } => 4,
         DataError::Io { source, .. } if source.kind() != ErrorKind::NotFound => 4,
+        _ => 3,
+    }
+}
+
+/// A slug stands in the words, all else in files.
+fn of_board(error: &BoardError) -> u8 {
+    match error {
+        BoardError::Unknown { .. } => 2,
+        BoardError::Read { source, .. } if source.kind() != ErrorKind::NotFound => 4,
         _ => 3,
     }
 }
