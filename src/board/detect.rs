@@ -14,9 +14,6 @@ use super::sensors::read_memory;
 use super::sysroot::SysRoot;
 use super::warning::Warning;
 
-/// Least share of the memory as built that a kernel counts: firmware takes some before it starts.
-const COUNTED: f64 = 0.6;
-
 /// How a board was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recognised {
@@ -79,14 +76,15 @@ pub struct Detected {
 /// Says which board `root` is of. Never fails: what is not known gets the profile for any machine of its
 /// processor, and a warning where it looks like a board that should be known.
 pub fn detect(root: &SysRoot) -> Detected {
-    among(root, catalogue())
+    among(root, &catalogue())
 }
 
-fn among(root: &SysRoot, profiles: Vec<Profile>) -> Detected {
+fn among(root: &SysRoot, profiles: &[Profile]) -> Detected {
     let names = Compatible::of(root);
-    let known = profiles.into_iter().find_map(|profile| {
-        let number = names.numbers.iter().find(|number| profile.modules.contains(number))?;
-        Some((number.clone(), profile))
+    // The device tree lists the most specific first: its first number that anything knows holds.
+    let known = names.numbers.iter().find_map(|number| {
+        let profile = profiles.iter().find(|profile| profile.modules.contains(number))?;
+        Some((number.clone(), profile.clone()))
     });
     if let Some((number, profile)) = known {
         let names = Compatible { likely: Some(number.clone()), ..names };
@@ -169,10 +167,7 @@ impl Detected {
             _ => {}
         }
         if let (Some(memory), Some(total)) = (memory, read_memory(root).total) {
-            let counted = total as f64 / memory.bytes as f64;
-            if !(COUNTED..=1.0).contains(&counted) {
-                found.push(Warning::OtherMemory { found: total, expected: memory.bytes });
-            }
+            found.extend(Warning::of_memory(memory, total));
         }
         self.warnings.extend(found);
         self

@@ -58,4 +58,16 @@ pub enum BoardError {
         /// What is wrong.
         why: String,
     },
+    /// A line of a log has nothing that `tegrastats` writes.
+    #[error(
+        "{name}, line {line}: expected a line of tegrastats, such as `RAM 1905/7620MB ... VDD_IN 4742mW/4742mW`, found `{found}`"
+    )]
+    Log {
+        /// The file.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// How it begins.
+        found: String,
+    },
 }

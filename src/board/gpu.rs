@@ -3,9 +3,6 @@
 use super::profile::{Capability, Profile};
 use super::warning::Warning;
 
-/// Least share of the memory as built that an integrated GPU counts.
-const COUNTED: f64 = 0.6;
-
 /// What a GPU answered. Whoever can ask one fills this in; the room itself loads no driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuFacts {
@@ -39,11 +36,8 @@ impl GpuFacts {
         if !self.integrated {
             found.push(Warning::NotIntegrated { name: self.name.clone() });
         }
-        if let Some(memory) = &profile.memory {
-            let counted = self.memory as f64 / memory.bytes as f64;
-            if self.integrated && !(COUNTED..=1.0).contains(&counted) {
-                found.push(Warning::OtherMemory { found: self.memory, expected: memory.bytes });
-            }
+        if let Some(memory) = profile.memory.as_ref().filter(|_| self.integrated) {
+            found.extend(Warning::of_memory(memory, self.memory));
         }
         found
     }

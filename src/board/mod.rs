@@ -16,6 +16,7 @@ mod observer;
 mod profile;
 mod sensors;
 mod sysroot;
+pub mod tegrastats;
 mod warning;
 
 pub use builtin::{builtin, builtin_slugs};
@@ -30,7 +31,8 @@ pub use profile::{
     Total,
 };
 pub use sensors::{
-    Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors, Watts, Zone,
+    Clock, Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Sensors,
+    Watts, Zone,
 };
 pub use sysroot::SysRoot;
 pub use warning::Warning;

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::profile::Capability;
+use super::profile::{Capability, Memory};
 use crate::base::units::Bytes;
+
+/// Least share of the memory as built that is counted: firmware takes some before anybody counts.
+const COUNTED: f64 = 0.6;
 
 /// What is not as expected. None of it stops anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,14 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Holds bytes that were counted against what the profile says was built in.
+    pub(super) fn of_memory(memory: &Memory, found: u64) -> Option<Self> {
+        let expected = memory.built(found);
+        let counted = found as f64 / expected as f64;
+        let fits = (COUNTED..=1.0).contains(&counted);
+        (!fits).then_some(Self::OtherMemory { found, expected })
+    }
+
     /// A word for scripts.
     pub fn kind(&self) -> &'static str {
         match self {

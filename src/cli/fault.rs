@@ -38,6 +38,9 @@ pub(super) enum Fault {
     /// A foreign file cannot be taken in.
     #[error("{0}")]
     Exchange(#[from] ExchangeError),
+    /// A profile or a log of a board is wrong, or there is none of that name.
+    #[error("{0}")]
+    Board(#[from] BoardError),
     /// A file is damaged.
     #[error("{}", source.of_file(path))]
     Format {
@@ -54,9 +57,6 @@ pub(super) enum Fault {
         /// What is wrong.
         source: ReceiptError,
     },
-    /// A board is not known, its profile is wrong, or a limit cannot be held on it.
-    #[error("{0}")]
-    Board(#[from] BoardError),
     /// A home refused.
     #[error("{0}")]
     Home(#[from] HomeError),
@@ -131,8 +131,6 @@ impl Fault {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Home(error) => of_home(error),
-            Self::Board(BoardError::Unknown { .. } | BoardError::Limit { .. }) => 2,
-            Self::Board(_) => 3,
             Self::Refused { code, .. } => *code,
             Self::Socket(_) | Self::Denied(_) => 4,
             Self::Input { .. } => 3,
@@ -142,6 +140,7 @@ impl Fault {
             Self::Disk(_) | Self::Told(_) => 4,
             Self::Given(error) => of_disk(error),
             Self::Data(error) => of_data(error),
+            Self::Board(error) => of_board(error),
             Self::Model(FileError::Format { source, .. }) | Self::Format { source, .. } => {
                 of_format(source)
             }
@@ -170,6 +169,15 @@ fn of_data(error: &DataError) -> u8 {
         | DataError::Anchor(_) => 2,
         DataError::Scratch(_) | DataError::Lost { .. } => 4,
         DataError::Io { source, .. } if source.kind() != ErrorKind::NotFound => 4,
+        _ => 3,
+    }
+}
+
+/// A slug stands in the words, all else in files.
+fn of_board(error: &BoardError) -> u8 {
+    match error {
+        BoardError::Unknown { .. } | BoardError::Limit { .. } => 2,
+        BoardError::Read { source, .. } if source.kind() != ErrorKind::NotFound => 4,
         _ => 3,
     }
 }

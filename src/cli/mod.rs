@@ -8,6 +8,7 @@
 
 mod anchor;
 mod bench;
+mod board;
 mod demo;
 mod diff;
 mod evaluate;
@@ -88,6 +89,8 @@ enum Command {
     Receipt(receipt::Args),
     /// List the methods of forgetting and what they need
     Methods(methods::Args),
+    /// Show what this machine is, what it allows, and what limits it now
+    Board(board::Args),
     /// Make a home for a base
     Init(home::InitArgs),
     /// Take in samples of people
@@ -133,6 +136,7 @@ impl Command {
             Self::Verify(args) => &args.common,
             Self::Receipt(args) => args.common(),
             Self::Methods(args) => &args.common,
+            Self::Board(args) => &args.common,
             Self::Init(args) => &args.common,
             Self::Ingest(args) => &args.common,
             Self::Adapt(args) => &args.common,
@@ -165,6 +169,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, out),
             Self::Receipt(args) => receipt::run(args, out),
             Self::Methods(args) => methods::run(args, out),
+            Self::Board(args) => board::run(args, out),
             Self::Init(args) => home::init(args, out),
             Self::Ingest(args) => home::ingest(args, out),
             Self::Adapt(args) => home::adapt(args, out),

@@ -1,6 +1,6 @@
 //! Clocks, loads and memory.
 
-use super::sample::{CpuNow, GpuNow, MemoryNow};
+use super::sample::{Clock, CpuNow, GpuNow, MemoryNow};
 use crate::board::sysroot::SysRoot;
 
 const CPUS: &str = "sys/devices/system/cpu";
@@ -71,34 +71,44 @@ pub(in crate::board) fn read_memory(root: &SysRoot) -> MemoryNow {
     }
 }
 
-/// Names of the cores, `cpu0` first.
-pub(super) fn find_cores(root: &SysRoot) -> Vec<String> {
-    let numbered = |name: &String| {
-        let number = name.strip_prefix("cpu").unwrap_or_default();
+/// Folders of the clocks: of groups of cores or, on a kernel that has none, of single cores.
+pub(super) fn find_clocks(root: &SysRoot) -> Vec<(String, String)> {
+    let numbered = |name: &String, word: &str| {
+        let number = name.strip_prefix(word).unwrap_or_default();
         !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())
     };
-    root.names(CPUS).into_iter().filter(numbered).collect()
+    let policies = root.names(&format!("{CPUS}/cpufreq")).into_iter();
+    let folder = |name: String| (format!("{CPUS}/cpufreq/{name}"), name);
+    let found: Vec<_> = policies.filter(|name| numbered(name, "policy")).map(folder).collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let cores = root.names(CPUS).into_iter().filter(|name| numbered(name, "cpu"));
+    let folder = |name: String| (format!("{CPUS}/{name}/cpufreq"), name);
+    cores.map(folder).filter(|(folder, _)| root.has(folder)).collect()
 }
 
 /// Reads the processor.
-pub(super) fn read_cpu(root: &SysRoot, cores: &[String]) -> CpuNow {
-    let hertz = |core: &str, file: &str| {
-        let kilohertz = root.number(&format!("{CPUS}/{core}/cpufreq/{file}"))?;
-        u64::try_from(kilohertz).ok()?.checked_mul(1000).filter(|&hertz| hertz > 0)
+pub(super) fn read_cpu(root: &SysRoot, clocks: &[(String, String)]) -> CpuNow {
+    let clock = |(folder, name): &(String, String)| {
+        let hertz = |file: &str| {
+            let kilohertz = root.number(&format!("{folder}/{file}"))?;
+            u64::try_from(kilohertz).ok()?.checked_mul(1000).filter(|&hertz| hertz > 0)
+        };
+        Clock {
+            name: name.clone(),
+            hertz: hertz("scaling_cur_freq"),
+            allowed: hertz("scaling_max_freq"),
+            built: hertz("cpuinfo_max_freq"),
+        }
     };
-    let clock = |core: &String| hertz(core, "scaling_cur_freq");
-    let mut clocks: Vec<Option<u64>> = cores.iter().map(clock).collect();
-    if clocks.iter().all(Option::is_none) {
-        clocks.clear();
-    }
     let online = root.text(&format!("{CPUS}/online")).and_then(|text| count(&text));
-    let first = cores.first().map_or("cpu0", String::as_str);
+    let governor =
+        |(folder, _): &(String, String)| root.label(&format!("{folder}/scaling_governor"));
     CpuNow {
         online: online.or_else(|| listed(root)),
-        governor: root.label(&format!("{CPUS}/{first}/cpufreq/scaling_governor")),
-        hertz: clocks,
-        allowed_hertz: hertz(first, "scaling_max_freq"),
-        built_hertz: hertz(first, "cpuinfo_max_freq"),
+        governor: clocks.iter().find_map(governor),
+        clocks: clocks.iter().map(clock).collect(),
     }
 }
 

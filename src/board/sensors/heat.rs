@@ -3,12 +3,17 @@
 use super::sample::{Cooling, Counter, Zone};
 use crate::board::sysroot::SysRoot;
 
-/// Temperatures that such a machine can have; a zone whose part is switched off tells -256.
+/// What the zone of a part that is switched off may tell, whatever the unit.
+const OFF: i64 = -256;
+/// Temperatures that such a machine can have.
 const SANE: std::ops::RangeInclusive<f64> = -40.0..=150.0;
 /// Words in names of what is held back; what bears none of them is a fan, a screen or a setting.
 const HELD_BACK: [&str; 9] =
     ["cpu", "gpu", "throttle", "alert", "processor", "powerclamp", "devfreq", "balanced", "tegra"];
 const CPUS: &str = "sys/devices/system/cpu";
+
+/// How zones of regulators begin that tell a constant of 100 or 50 °C on boards of before Orin.
+const CONSTANT: &str = "pmic";
 
 /// A name, and the file that tells its figure.
 #[derive(Clone, Debug)]
@@ -17,13 +22,20 @@ pub(super) struct Place {
     path: String,
 }
 
-/// Looks for zones.
-pub(super) fn find_zones(root: &SysRoot) -> Vec<Place> {
+/// A zone, and whether it is known to be constant.
+#[derive(Clone, Debug)]
+pub(super) struct ZonePlace {
+    place: Place,
+    constant: bool,
+}
+
+/// Looks for zones. Those that `ignored` names are kept as constant.
+pub(super) fn find_zones(root: &SysRoot, ignored: &[String]) -> Vec<ZonePlace> {
     let mut places = Vec::new();
     for all in ["sys/class/thermal", "sys/devices/virtual/thermal"] {
         for name in root.names(all).iter().filter(|name| name.starts_with("thermal_zone")) {
             let folder = format!("{all}/{name}");
-            let name = root.label(&format!("{folder}/type")).unwrap_or_else(|| name.clone());
+            let Some(name) = root.label(&format!("{folder}/type")) else { continue };
             places.push(Place { name, path: format!("{folder}/temp") });
         }
         // Both hold the same zones.
@@ -37,7 +49,11 @@ pub(super) fn find_zones(root: &SysRoot) -> Vec<Place> {
             places.push(Place { name, path });
         }
     }
-    places
+    let judged = |place: Place| {
+        let constant = place.name.to_lowercase().starts_with(CONSTANT);
+        ZonePlace { constant: constant || ignored.contains(&place.name), place }
+    };
+    places.into_iter().map(judged).collect()
 }
 
 /// Looks for counters of throttling by current.
@@ -78,9 +94,10 @@ fn hwmons(root: &SysRoot, wanted: fn(&str) -> bool) -> Vec<(String, String)> {
 }
 
 /// Reads a zone; one that fails is left out, not the others.
-pub(super) fn read_zone(root: &SysRoot, place: &Place) -> Option<Zone> {
-    let celsius = root.number(&place.path)? as f64 / 1e3;
-    SANE.contains(&celsius).then(|| Zone { name: place.name.clone(), celsius })
+pub(super) fn read_zone(root: &SysRoot, zone: &ZonePlace) -> Option<Zone> {
+    let celsius = root.number(&zone.place.path).filter(|&number| number != OFF)? as f64 / 1e3;
+    let name = || zone.place.name.clone();
+    SANE.contains(&celsius).then(|| Zone { name: name(), celsius, constant: zone.constant })
 }
 
 /// Reads a counter.

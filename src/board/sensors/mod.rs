@@ -12,7 +12,7 @@ mod sample;
 
 pub(in crate::board) use clocks::read_memory;
 pub use sample::{
-    Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Watts, Zone,
+    Clock, Cooling, Counter, CpuNow, EnergyCounter, GpuNow, MemoryNow, Rail, Sample, Watts, Zone,
 };
 
 use super::profile::{Power, Profile};
@@ -25,11 +25,11 @@ pub struct Sensors {
     power: Power,
     rails: Vec<power::Place>,
     energy: Vec<String>,
-    zones: Vec<heat::Place>,
+    zones: Vec<heat::ZonePlace>,
     counters: Vec<heat::Place>,
     cooling: Vec<heat::Place>,
     gpu: clocks::GpuPlace,
-    cores: Vec<String>,
+    clocks: Vec<(String, String)>,
     modes: mode::Modes,
 }
 
@@ -39,11 +39,11 @@ impl Sensors {
         Self {
             rails: power::find(root),
             energy: power::find_counters(root),
-            zones: heat::find_zones(root),
+            zones: heat::find_zones(root, &profile.limits.ignore_zones),
             counters: heat::find_counters(root),
             cooling: heat::find_cooling(root),
             gpu: clocks::find_gpu(root),
-            cores: clocks::find_cores(root),
+            clocks: clocks::find_clocks(root),
             modes: mode::Modes::find(root),
             power: profile.power.clone(),
             root: root.clone(),
@@ -70,10 +70,13 @@ impl Sensors {
             zones: self.zones.iter().filter_map(|place| heat::read_zone(root, place)).collect(),
             gpu: self.gpu.read(root),
             memory: clocks::read_memory(root),
-            cpu: clocks::read_cpu(root, &self.cores),
+            cpu: clocks::read_cpu(root, &self.clocks),
             mode: self.modes.now(root),
             throttle,
             cooling: self.cooling.iter().filter_map(|at| heat::read_cooling(root, at)).collect(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,8 @@ pub struct Zone {
     pub name: String,
     /// Degrees Celsius.
     pub celsius: f64,
+    /// Whether it is known to tell one number for ever, hot or cold.
+    pub constant: bool,
 }
 
 /// The GPU.
@@ -82,6 +84,19 @@ pub struct MemoryNow {
     pub hertz: Option<u64>,
 }
 
+/// The clock of a group of cores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// The group, such as `policy0`, after its first core.
+    pub name: String,
+    /// What it is now; `None` while the group is off.
+    pub hertz: Option<u64>,
+    /// The most that the power mode, or somebody, allows.
+    pub allowed: Option<u64>,
+    /// The most that it is built for.
+    pub built: Option<u64>,
+}
+
 /// The processor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CpuNow {
@@ -89,12 +104,8 @@ pub struct CpuNow {
     pub online: Option<u32>,
     /// Who chooses the clocks.
     pub governor: Option<String>,
-    /// The clock of each core that has one to tell; `None` for one that is off.
-    pub hertz: Vec<Option<u64>>,
-    /// The highest clock that the first core may take now.
-    pub allowed_hertz: Option<u64>,
-    /// The highest clock that the first core is built for.
-    pub built_hertz: Option<u64>,
+    /// Clocks, one for each group of cores that share one.
+    pub clocks: Vec<Clock>,
 }
 
 /// A counter of moments at which the machine held itself back.
@@ -120,7 +131,7 @@ pub struct Cooling {
 pub struct Sample {
     /// Supply rails, as they are found.
     pub rails: Vec<Rail>,
-    /// The power of the whole: `None` unless every rail that it is made of answered.
+    /// The power of the whole: `None` unless every rail that it is made of answered, and sensibly.
     pub total: Option<Watts>,
     /// Counters of energy.
     pub energy: Vec<EnergyCounter>,
@@ -140,13 +151,10 @@ pub struct Sample {
     pub cooling: Vec<Cooling>,
 }
 
-/// The zone of a regulator that tells one constant (100 or 50 °C) on the Nano, TX2 and Xavier.
-const CONSTANT_ZONE: &str = "pmic";
-
 impl Sample {
-    /// The hottest zone. A `PMIC` zone is left out: on several boards it tells a constant of 100 °C.
+    /// The hottest zone of those that tell of heat.
     pub fn hottest(&self) -> Option<&Zone> {
-        let real = |zone: &&Zone| !zone.name.to_lowercase().starts_with(CONSTANT_ZONE);
+        let real = |zone: &&Zone| !zone.constant;
         self.zones.iter().filter(real).max_by(|a, b| a.celsius.total_cmp(&b.celsius))
     }
 
@@ -180,5 +188,9 @@ pub(super) fn whole(rails: &[Rail], total: &Total, scope: Scope) -> Option<Watts
     };
     let watts = |name: &String| Some(rails.iter().find(|rail| rail.name == *name)?.watts);
     let watts = of.iter().map(watts).sum::<Option<f64>>()?;
+    // A rail that idles may seem to give a little; no machine runs on less than nothing.
+    if watts < 0.0 {
+        return None;
+    }
     Some(Watts { watts, scope, of: of.to_vec() })
 }
