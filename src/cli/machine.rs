@@ -20,12 +20,12 @@ use crate::train::Control;
 #[derive(clap::Args, Debug, Clone)]
 #[command(next_help_heading = "The machine")]
 pub(super) struct MachineArgs {
-    /// The board, by its slug or by the file of a profile [default: recognised; `unlearn board` tells]
+    /// Take this profile of a board instead of the one that is detected: a slug, or a file
     #[arg(long, value_name = "SLUG|FILE")]
     pub board: Option<String>,
-    /// Where proc, sys and etc of the machine lie, in a container or a captured folder
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub sysroot: PathBuf,
+    /// Look at a folder with the `proc`, `sys`, `etc` and `var` of a machine instead of this one
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
 }
 
 impl MachineArgs {
@@ -34,14 +34,15 @@ impl MachineArgs {
     /// # Errors
     /// If the root is no folder, or there is no such board.
     pub(super) fn look(&self) -> Result<(SysRoot, Detected), Fault> {
-        let root = match self.sysroot.is_dir() {
-            true => SysRoot::folder(&self.sysroot),
-            false => {
+        let root = match &self.sysroot {
+            Some(folder) if !folder.is_dir() => {
                 return Err(Fault::Usage(format!(
-                    "--sysroot {} is no folder: it holds `proc`, `sys` and `etc` of a machine",
-                    self.sysroot.display()
+                    "--sysroot {} is not a folder; it names one that holds the `proc`, `sys` and `etc` of a machine, as boards/capture.sh makes it",
+                    folder.display()
                 )));
             }
+            Some(folder) => SysRoot::folder(folder),
+            None => SysRoot::machine(),
         };
         let detected = match &self.board {
             Some(board) => detect_as(&root, chosen(board)?),
@@ -102,8 +103,9 @@ impl BudgetArgs {
         let number =
             |name: &str, value: Option<f64>| value.map(|value| format!("--{name}={value}"));
         let board = self.machine.board.as_ref().map(|board| format!("--board={board}"));
-        let root = format!("--sysroot={}", self.machine.sysroot.display());
-        [number("max-celsius", self.max_celsius), number("duty", self.duty), board, Some(root)]
+        let root =
+            self.machine.sysroot.as_ref().map(|root| format!("--sysroot={}", root.display()));
+        [number("max-celsius", self.max_celsius), number("duty", self.duty), board, root]
             .into_iter()
             .flatten()
             .collect()
@@ -151,6 +153,33 @@ impl Machine {
             _ => Control::Stop,
         };
         (control, verdict)
+    }
+
+    /// As [`Machine::between`], for what makes nothing that could be gone on with.
+    ///
+    /// # Errors
+    /// If somebody stopped it.
+    pub(super) fn turn(&mut self) -> Result<(), Fault> {
+        match self.between(&mut || false) {
+            (Control::Continue, _) => Ok(()),
+            (Control::Stop, _) => Err(Fault::Interrupted("stopped: nothing was measured".into())),
+        }
+    }
+
+    /// Adds to what was measured what that took of the machine, and whether it is void, as the machine held
+    /// itself back meanwhile. Gives the same as text.
+    pub(super) fn seal(&self, measured: &mut Value) -> String {
+        let (mut told, taken) = self.taken();
+        let void = taken["throttled"].as_array().is_some_and(|all| !all.is_empty());
+        if let Value::Object(all) = measured {
+            all.insert("void".into(), void.into());
+            all.insert("machine".into(), taken);
+        }
+        if void {
+            told +=
+                "VOID: the machine throttled meanwhile; let it cool, or take another power mode\n";
+        }
+        told
     }
 
     /// What was taken, as a line and as JSON.

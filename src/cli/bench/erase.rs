@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::fault::Fault;
+use super::super::machine::{BudgetArgs, Machine};
 use super::super::setting::{self, Common, DataArgs, Out};
 use super::super::table::Table;
 use crate::base::clock::Stopwatch;
@@ -53,6 +54,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -65,6 +68,7 @@ const WAYS: [(&str, Option<Choice>); 4] = [
 ];
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let mut machine = args.budget.watch(None)?;
     let package = read_at_most(&args.base, 4 << 30).map_err(Fault::Given)?;
     let base = setting::open_model(&args.base)?;
     let household = household(args, &base)?;
@@ -74,8 +78,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut rows = Vec::new();
     for (name, choice) in WAYS {
         out.say(&format!("{name}: taking in, adapting, erasing"));
+        machine.turn()?;
         let folder = args.out.join(name);
-        rows.push(one(args, &package, &household, &folder, name, choice)?);
+        rows.push(one(args, &machine, (&package, &household), &folder, (name, choice))?);
     }
     let gaps = rows[1].measured.report.clone();
     let mut table = Table::new([
@@ -109,12 +114,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         household.sets.retain.len(),
         household.sets.test.len(),
     );
-    let value = json!({
+    let mut value = json!({
         "command": "bench erase", "data": household.splits.name, "household": args.household,
         "leaves": args.leaves, "seed": args.seed, "epochs": args.epochs, "train": args.train,
         "samples": sizes, "adapt_seconds": rows[0].adapting, "rows": told,
     });
-    out.result(&text, &value)
+    let took = machine.seal(&mut value);
+    out.result(&(text + &took), &value)
 }
 
 /// The household's part of a data set, and the sets that are measured on.
@@ -181,16 +187,16 @@ struct Row {
 
 fn one(
     args: &Args,
-    package: &[u8],
-    household: &Household,
+    machine: &Machine,
+    (package, household): (&[u8], &Household),
     folder: &Path,
-    name: &'static str,
-    choice: Option<Choice>,
+    (name, choice): (&'static str, Option<Choice>),
 ) -> Result<Row, Fault> {
     let setup = Setup { seed: args.seed, ..Setup::default() };
     let disk = Box::new(FileDisk);
     let mut home =
         Home::init(disk, folder, file_keys(folder), package.to_vec(), &args.base, setup)?;
+    home.set_gauge(machine.gauge());
     home.ingest(&given(&household.splits.train))?;
     let trained = crate::train::Trained::parse(&args.train)?;
     let recipe = Recipe { epochs: args.epochs, rate: args.rate, trained, ..default_recipe() };

@@ -1,7 +1,5 @@
 //! `unlearn bench latency`: one prediction.
 
-use std::convert::Infallible;
-
 use serde_json::json;
 
 use super::super::evaluate::notes;
@@ -34,6 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let mut machine = args.effort.budget.watch(None)?;
     let batch = some("--batch", args.batch, 65_536)?;
     let repetitions = some("--repetitions", args.repetitions, 10_000_000)?;
     let Subject { network, allocation, notes: warnings } = args.subject.open()?;
@@ -42,14 +41,18 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut predictor = Predictor::new(&network, isa);
     let classes = network.description.classes;
     let mut probabilities = Vec::with_capacity(batch * classes);
-    let timings = Timings::of(args.effort.warm_up, repetitions, || {
-        probabilities.clear();
-        for index in 0..batch {
-            probabilities.extend_from_slice(predictor.predict(|out| samples.read(index, out)));
-        }
-        Ok::<(), Infallible>(())
-    });
-    let Ok(timings) = timings;
+    let timings = Timings::of(
+        args.effort.warm_up,
+        repetitions,
+        || machine.turn(),
+        || {
+            probabilities.clear();
+            for index in 0..batch {
+                probabilities.extend_from_slice(predictor.predict(|out| samples.read(index, out)));
+            }
+            Ok(())
+        },
+    )?;
     let [macs, macs_dense] = network.macs();
     let threads = rayon::current_num_threads();
     let way = match predictor.fuses() {
@@ -68,7 +71,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         told(timings.quantile(0.99)),
         notes(&warnings),
     );
-    let value = json!({
+    let mut value = json!({
         "command": "bench latency", "model": name, "device": args.effort.device, "threads": threads,
         "batch": batch, "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
         "allocation": allocation, "plan": plan, "instruction_set": isa.name(),
@@ -78,5 +81,6 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         "max_ns": nanoseconds(timings.max()), "peak_bytes": predictor.peak_bytes(), "macs": macs, "macs_dense": macs_dense,
         "notes": warnings,
     });
-    out.result(&text, &value)
+    let took = machine.seal(&mut value);
+    out.result(&(text + &took), &value)
 }

@@ -59,10 +59,12 @@ fn once(path: &Path) -> Result<([f64; 5], u64), Fault> {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let mut machine = args.effort.budget.watch(None)?;
     let repetitions = some("--repetitions", args.repetitions, 1_000_000)?;
     let mut bytes = 0;
     let mut seconds = vec![Vec::new(); PHASES.len()];
     for repetition in 0..args.effort.warm_up + repetitions {
+        machine.turn()?;
         let (phases, len) = once(&args.model)?;
         bytes = len;
         let counted = repetition >= args.effort.warm_up;
@@ -86,12 +88,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     );
     let median: Map<String, Value> =
         PHASES.iter().zip(&phases).map(|(k, t)| (k.to_string(), json!(t.median()))).collect();
-    let value = json!({
+    let mut value = json!({
         "command": "bench load", "file": setting::told(&args.model), "file_bytes": bytes,
         "device": args.effort.device, "threads": rayon::current_num_threads(), "plan": plan,
         "warm_up": args.effort.warm_up, "repetitions": load.count(), "load_seconds": load.median(),
         "load_seconds_min": load.min(), "load_seconds_max": load.max(),
         "first_prediction_seconds": phases[4].median(), "phase_seconds": median,
     });
-    out.result(&text, &value)
+    let took = machine.seal(&mut value);
+    out.result(&(text + &took), &value)
 }

@@ -1,8 +1,12 @@
 //! `unlearn bench`: what a step, a prediction and an opening cost on this machine.
 
+mod all;
+mod compare;
 mod erase;
+mod figures;
 mod latency;
 mod load;
+mod page;
 mod resident;
 mod step;
 mod subject;
@@ -11,12 +15,13 @@ mod timings;
 use clap::Subcommand;
 
 use super::fault::Fault;
+use super::machine::BudgetArgs;
 use super::setting::{Common, Out};
 
 /// Measure what a step, a prediction and an opening cost on this machine.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95\n\nEach of them takes --json. Peers are measured beside it by the scripts in benches/peers/."
+    after_help = "Example: unlearn bench all --out bench\nExample: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95\n\nEach of them takes --json. Peers are measured beside it by the scripts in benches/peers/."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,6 +30,10 @@ pub(super) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    /// All of these on this machine: bench.json, and a page with plots
+    All(all::Args),
+    /// Two results of `bench all` side by side
+    Compare(compare::Args),
     /// A step of l1-sparse unlearning: forward, backward, update
     Step(step::Args),
     /// A prediction
@@ -38,6 +47,8 @@ enum What {
 impl Args {
     pub(super) fn common(&self) -> &Common {
         match &self.what {
+            What::All(args) => &args.common,
+            What::Compare(args) => &args.common,
             What::Step(args) => &args.common,
             What::Latency(args) => &args.common,
             What::Load(args) => &args.common,
@@ -48,6 +59,8 @@ impl Args {
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     match &args.what {
+        What::All(args) => all::run(args, out),
+        What::Compare(args) => compare::run(args, out),
         What::Step(args) => step::run(args, out),
         What::Latency(args) => latency::run(args, out),
         What::Load(args) => load::run(args, out),
@@ -64,6 +77,8 @@ struct Effort {
     /// Runs that are not counted, before those that are
     #[arg(long, value_name = "N", default_value_t = 3)]
     warm_up: usize,
+    #[command(flatten)]
+    budget: BudgetArgs,
 }
 
 fn device(text: &str) -> Result<String, String> {

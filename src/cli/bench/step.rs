@@ -1,7 +1,5 @@
 //! `unlearn bench step`: one step of l1-sparse unlearning.
 
-use std::convert::Infallible;
-
 use serde_json::{Map, Value, json};
 
 use super::super::fault::Fault;
@@ -50,6 +48,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let mut machine = args.effort.budget.watch(None)?;
     let before = resident::now();
     let batch = some("--batch", args.batch, 65_536)?;
     let repetitions = some("--repetitions", args.repetitions, 1_000_000)?;
@@ -65,18 +64,25 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut bytes = stepper.bytes(&state.network);
     // An epoch is what is undone; here is none.
     bytes.undo = 0;
-    let timings = Timings::of(args.effort.warm_up, repetitions, || {
-        stepper.learn(&mut state.network, &samples.labels, |i, out| samples.read(i, out));
-        let State { network, momentum, .. } = &mut state;
-        stepper.update(network, momentum, recipe.rate, recipe.l1.gamma(0, recipe.epochs));
-        Ok::<(), Infallible>(())
-    });
-    let Ok(timings) = timings;
+    let timings = Timings::of(
+        args.effort.warm_up,
+        repetitions,
+        || machine.turn(),
+        || {
+            stepper.learn(&mut state.network, &samples.labels, |i, out| samples.read(i, out));
+            let State { network, momentum, .. } = &mut state;
+            stepper.update(network, momentum, recipe.rate, recipe.l1.gamma(0, recipe.epochs));
+            Ok(())
+        },
+    )?;
     let above = resident::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
     let mut kinds = memory::run_kinds(&bytes).to_vec();
     kinds.push(("samples", samples.bytes()));
     let network = state.network;
-    Measured { network, allocation, notes, compute, timings, kinds, above }.tell(args, out)
+    let measured = Measured { network, allocation, notes, compute, timings, kinds, above };
+    let mut value = measured.value(args);
+    let took = machine.seal(&mut value);
+    out.result(&(measured.text(args) + &took), &value)
 }
 
 /// What was measured.
@@ -93,10 +99,6 @@ struct Measured {
 }
 
 impl Measured {
-    fn tell(&self, args: &Args, out: &Out) -> Result<(), Fault> {
-        out.result(&self.text(args), &self.value(args))
-    }
-
     fn peak(&self) -> u64 {
         self.kinds.iter().map(|(_, bytes)| bytes).sum()
     }

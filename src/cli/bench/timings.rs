@@ -6,20 +6,24 @@ use crate::base::clock::Stopwatch;
 pub(super) struct Timings(Vec<f64>);
 
 impl Timings {
-    /// Does `work` `warm_up` times, then `repetitions` times under the watch.
+    /// Does `work` `warm_up` times, then `repetitions` times under the watch, which stands still while
+    /// `between` does what there is to do before each.
     ///
     /// # Errors
-    /// The first of `work`'s.
+    /// The first of `between`'s or `work`'s.
     pub(super) fn of<E>(
         warm_up: usize,
         repetitions: usize,
+        mut between: impl FnMut() -> Result<(), E>,
         mut work: impl FnMut() -> Result<(), E>,
     ) -> Result<Self, E> {
         for _ in 0..warm_up {
+            between()?;
             work()?;
         }
         let mut seconds = Vec::with_capacity(repetitions);
         for _ in 0..repetitions.max(1) {
+            between()?;
             let watch = Stopwatch::start();
             work()?;
             seconds.push(watch.seconds());
@@ -92,11 +96,13 @@ mod tests {
     #[test]
     fn warm_up_runs_are_not_counted_and_a_failure_ends_the_work() {
         let mut runs = 0;
-        let done = Timings::of(2, 5, || {
+        let go = || Ok::<(), &str>(());
+        let done = Timings::of(2, 5, go, || {
             runs += 1;
-            Ok::<(), ()>(())
+            Ok(())
         });
         assert_eq!((done.unwrap().count(), runs), (5, 7));
-        assert!(Timings::of(0, 5, || Err("no")).is_err());
+        assert!(Timings::of(0, 5, go, || Err("no")).is_err());
+        assert!(Timings::of(0, 5, || Err("no"), go).is_err());
     }
 }

@@ -31,10 +31,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::machine::MachineArgs;
 use super::setting::{Common, Out, isa};
-use crate::board::{
-    Detected, Sample, Sensors, SysRoot, Tier, catalogue, chosen, detect, detect_as,
-};
+use crate::board::{Detected, Sample, Sensors, SysRoot, Tier, catalogue};
 
 /// Show what this machine is, what it allows, and what limits it now: power mode, heat, throttling,
 /// clocks, memory, and the power that it takes.
@@ -43,12 +42,8 @@ use crate::board::{
     after_help = "Example: unlearn board\nExample: unlearn board --json\nExample: unlearn board --sysroot boards/jetson-orin-nano-8gb/fixture\nExample: unlearn board --import-tegrastats tegrastats.log\n\nFields of --json: slug name tier recognised module soc model kernel l4t sysroot warnings cpu gpu memory\nstorage keys software limits power thermal throttle. What is not known is null."
 )]
 pub(super) struct Args {
-    /// Look at a folder with the `proc`, `sys`, `etc` and `var` of a machine instead of this one
-    #[arg(long, value_name = "DIR")]
-    sysroot: Option<PathBuf>,
-    /// Take this profile instead of the one that is detected: a slug (see --list), or a file
-    #[arg(long, value_name = "SLUG|FILE")]
-    board: Option<String>,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// List the boards that the program knows
     #[arg(long, conflicts_with_all = ["sysroot", "board", "import_tegrastats"])]
     list: bool,
@@ -79,30 +74,22 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Some(path) = &args.import_tegrastats {
         return log::run(path, out);
     }
-    let seen = look(args)?;
+    let seen = look(&args.machine)?;
     out.result(&page::text(&seen), &value::of(&seen))
 }
 
-fn look(args: &Args) -> Result<Seen, Fault> {
-    let root = match &args.sysroot {
-        Some(folder) if !folder.is_dir() => {
-            return Err(Fault::Usage(format!(
-                "--sysroot {} is not a folder; it names one that holds the `proc`, `sys` and `etc` of a machine, as boards/capture.sh makes it",
-                folder.display()
-            )));
-        }
-        Some(folder) => SysRoot::folder(folder),
-        None => SysRoot::machine(),
-    };
-    let found = match &args.board {
-        Some(choice) => detect_as(&root, chosen(choice)?),
-        None => detect(&root),
-    };
+/// A machine as one JSON object, as `--json` tells it.
+pub(super) fn snapshot(machine: &MachineArgs) -> Result<Value, Fault> {
+    Ok(value::of(&look(machine)?))
+}
+
+fn look(machine: &MachineArgs) -> Result<Seen, Fault> {
+    let (root, found) = machine.look()?;
     let sensors = Sensors::find(&root, &found.profile);
     Ok(Seen {
         sample: sensors.sample(),
         modes: sensors.modes().map(str::to_string).collect(),
-        own: args.sysroot.is_none(),
+        own: machine.sysroot.is_none(),
         isa: isa().name(),
         root,
         found,

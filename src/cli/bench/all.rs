@@ -1,0 +1,162 @@
+//! `unlearn bench all`: one command for the owner of a board. Every row is a command of this program, run as a
+//! process of its own, so that no row finds the memory of another, and anybody can run one again by its words.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::super::board::snapshot;
+use super::super::fault::Fault;
+use super::super::machine::BudgetArgs;
+use super::super::setting::{self, Common, Out};
+use super::super::watch::stopped;
+use super::{figures, page};
+use crate::base::disk::{Disk, FileDisk, replace};
+
+/// Measure this machine: steps, predictions, an opening, and a person who leaves a household.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: unlearn bench all --out bench\n\nWrites DIR/bench.json, which `unlearn bench compare` reads, and DIR/bench.html, a page with plots.\nEvery row is a command of its own and stands there with its words. A row during which a counter of\nthrottling rose is void: let the machine cool, or take another power mode, and run it again.\n--quick leaves out the large network: half a minute instead of some minutes on a small board."
+)]
+pub(super) struct Args {
+    /// The folder for the results, which is not there yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Small networks and few repetitions
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How sparse networks are measured: dense, as a pruned network is, and as a thin one.
+pub(super) const SPARSITIES: [&str; 3] = ["0", "0.9", "0.95"];
+
+/// The words of the rows that make files, without what all rows share.
+fn made(folder: &Path) -> [Vec<String>; 2] {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let train = format!(
+        "train --model cnn16 --data made --epochs 4 --batch 64 --rate 0.1 --without subject=p01,p02,p03,p04 --provenance population --out"
+    );
+    let prune = format!("prune --data made --sparsity 0.9 --anchor 200");
+    let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+    let mut first = words(&train);
+    first.push(path("dense.esm"));
+    let mut second = words(&prune);
+    second.extend(["--model".into(), path("dense.esm"), "--out".into(), path("base.esm")]);
+    [first, second]
+}
+
+/// The words of the rows that measure.
+fn rows(folder: &Path, quick: bool) -> Vec<Vec<String>> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let networks: &[(&str, &str)] = match quick {
+        true => &[("kws-cnn", "32"), ("har-cnn", "32")],
+        false => &[("kws-cnn", "32"), ("har-cnn", "32"), ("resnet20", "64"), ("resnet18", "64")],
+    };
+    let mut rows = Vec::new();
+    for (network, batch) in networks {
+        for sparsity in SPARSITIES {
+            let repetitions = if quick { "5" } else { "9" };
+            rows.push(format!("bench step --model {network} --batch {batch} --sparsity {sparsity} --warm-up 2 --repetitions {repetitions}"));
+        }
+    }
+    for (network, _) in networks {
+        for sparsity in SPARSITIES {
+            rows.push(format!("bench latency --model {network} --sparsity {sparsity}"));
+        }
+    }
+    let mut rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.split(' ').map(String::from).collect()).collect();
+    let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+    let mut load = words("bench load --model");
+    load.push(path("base.esm"));
+    let mut erase =
+        words("bench erase --data made --household p01,p02,p03,p04 --leaves p01 --base");
+    erase.extend([path("base.esm"), "--out".into(), path("homes")]);
+    rows.extend([load, erase]);
+    rows
+}
+
+pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    let machine = snapshot(&args.budget.machine)?;
+    std::fs::create_dir(&args.out).map_err(|error| {
+        Fault::Given(crate::base::disk::DiskError::from_io("make the folder", &args.out, error))
+    })?;
+    for words in made(&args.out) {
+        child(&words, args)?;
+    }
+    let measured = rows(&args.out, args.quick);
+    let mut results = Vec::new();
+    for (index, words) in measured.iter().enumerate() {
+        if stopped() {
+            return Err(Fault::Interrupted(format!(
+                "stopped after {index} of {} rows: no result was written",
+                measured.len()
+            )));
+        }
+        out.say(&format!("{} of {}: unlearn {}", index + 1, measured.len(), words.join(" ")));
+        let result = child(words, args)?;
+        // Where the files of a run lie makes it no other row.
+        let shown: Vec<String> =
+            words.iter().map(|word| word.replace(&setting::told(&args.out), "DIR")).collect();
+        results.push(json!({ "words": shown.join(" "), "void": result["void"], "result": result }));
+    }
+    clean(&args.out)?;
+    let value = json!({
+        "command": "bench all", "version": env!("CARGO_PKG_VERSION"), "quick": args.quick,
+        "board": machine, "threads": rayon::current_num_threads(), "rows": results,
+    });
+    let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    replace(&mut FileDisk, &args.out.join("bench.json"), &text)?;
+    replace(&mut FileDisk, &args.out.join("bench.html"), page::html(&value).as_bytes())?;
+    let said = format!(
+        "{}\n{}\n{}",
+        figures::machine(&value),
+        figures::table(&value),
+        figures::voids(&value)
+    );
+    out.result(
+        &format!("{said}{} and bench.html beside it\n", args.out.join("bench.json").display()),
+        &value,
+    )
+}
+
+/// Removes what only the rows needed.
+fn clean(folder: &Path) -> Result<(), Fault> {
+    let failed = |what, path: &Path| {
+        let path = path.to_path_buf();
+        move |error| Fault::Given(crate::base::disk::DiskError::from_io(what, &path, error))
+    };
+    let homes = folder.join("homes");
+    std::fs::remove_dir_all(&homes).map_err(failed("remove", &homes))?;
+    for name in ["dense.esm", "base.esm"] {
+        FileDisk.remove(&folder.join(name))?;
+    }
+    Ok(())
+}
+
+/// Runs a command of this program, and gives its JSON.
+fn child(words: &[String], args: &Args) -> Result<Value, Fault> {
+    let failed = |error: std::io::Error| Fault::Socket(format!("a row cannot be started: {error}"));
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(words).arg("--json");
+    command.arg("--threads").arg(rayon::current_num_threads().to_string());
+    if words[0] == "bench" {
+        command.args(args.budget.words());
+    }
+    let ended = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().map_err(failed)?;
+    if !ended.status.success() {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let code = ended.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(5);
+        let what =
+            format!("`unlearn {}` ended with {}: {}", words.join(" "), ended.status, said.trim());
+        return Err(Fault::Refused { what, code });
+    }
+    serde_json::from_slice(&ended.stdout).map_err(|error| {
+        Fault::Usage(format!("`unlearn {}` gave no JSON: {error}", words.join(" ")))
+    })
+}
