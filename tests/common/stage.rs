@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json as value};
 use unlearn::erase::Given;
@@ -62,7 +62,12 @@ pub struct Server(pub Child);
 impl Server {
     pub fn start(stage: &Stage) -> Self {
         let mut server = command(stage.path(), "serve --home home");
-        let mut child = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        Self::begin(server.stderr(Stdio::inherit()))
+    }
+
+    /// By a command of its own.
+    pub fn begin(server: &mut Command) -> Self {
+        let mut child = server.stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains("answering at"), "{said}");

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::fault::Fault;
 use super::super::learn;
+use super::super::machine::Machine;
 use super::super::memory;
 use super::super::setting::{self, Common, Out};
 use super::super::table::Table;
@@ -12,6 +13,7 @@ use super::timings::{Timings, told};
 use super::{Effort, resident, some};
 use crate::base::units::Bytes;
 use crate::model::Network;
+use crate::train::memory::{PROGRAM, planned};
 use crate::train::{Compute, Recipe, State, Stepper, Trained};
 use crate::unlearn::L1Sparse;
 
@@ -41,6 +43,9 @@ pub(super) struct Args {
     /// Steps that are timed
     #[arg(long, value_name = "N", default_value_t = 11)]
     repetitions: usize,
+    /// The most memory that the step may take [default: what the board lets a run have]
+    #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
+    memory: Option<Bytes>,
     #[command(flatten)]
     effort: Effort,
     #[command(flatten)]
@@ -59,6 +64,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let of_method = L1Sparse::default().recipe(args.subject.seed);
     let recipe = Recipe { batch, trained: args.train, ..of_method };
     let compute = Compute { isa: setting::isa(), micro_batch, recompute: args.recompute };
+    within(args, &machine, &network, &recipe, (compute, samples.bytes()))?;
     let mut state = State::new(network);
     let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
     let mut bytes = stepper.bytes(&state.network);
@@ -83,6 +89,37 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut value = measured.value(args);
     let took = machine.seal(&mut value);
     out.result(&(measured.text(args) + &took), &value)
+}
+
+/// Refuses a step that takes more memory than it may, with the numbers, before it takes it.
+fn within(
+    args: &Args,
+    machine: &Machine,
+    network: &Network,
+    recipe: &Recipe,
+    (compute, samples): (Compute, u64),
+) -> Result<(), Fault> {
+    let Some(limit) = machine.memory(args.memory) else { return Ok(()) };
+    let mut run = planned(network, args.batch, recipe, compute);
+    run.undo = 0;
+    let mut kinds = memory::run_kinds(&run).to_vec();
+    kinds.extend([("samples", samples), ("program", PROGRAM)]);
+    let whole = kinds.iter().map(|(_, bytes)| bytes).sum();
+    if whole <= limit.0 {
+        return Ok(());
+    }
+    let whose = match args.memory {
+        Some(_) => format!("--memory allows {limit}"),
+        None => format!("{} lets a run have {limit} without --memory", machine.slug()),
+    };
+    let kinds = kinds.iter().filter(|(_, bytes)| *bytes > 0);
+    let kinds: Vec<String> =
+        kinds.map(|(kind, bytes)| format!("{kind} {}", Bytes(*bytes))).collect();
+    Err(Fault::Usage(format!(
+        "a step takes {} ({}), and {whose}: give --micro-batch, --recompute, a smaller --batch or a higher --sparsity",
+        Bytes(whole),
+        kinds.join(", ")
+    )))
 }
 
 /// What was measured.
