@@ -138,7 +138,7 @@ fn who_has_the_home_keeps_to_its_own_limits() {
     let adapted = json(stage.path(), "adapt --home home --epochs 3 --batch 16");
     assert!(adapted["joules"].as_f64().unwrap() > 0.0, "{adapted}");
     let erased = Server::ask(&stage, &value!({ "command": "erase", "subjects": ["h2"] }));
-    assert!(erased["ok"]["erased"]["joules"].as_f64().unwrap() > 0.0, "{erased}");
+    assert!(erased["result"]["erased"]["joules"].as_f64().unwrap() > 0.0, "{erased}");
     drop(server);
     let free = Stage::new();
     done(free.path(), "ingest --home home --input samples.jsonl");
