@@ -335,9 +335,14 @@ fn what_is_no_profile_is_refused_with_its_place() {
     ];
     for (from, to, message) in syntax {
         let error = refused(from, to);
-        assert!(error.starts_with("board profile some.toml: "), "{error}");
-        assert!(error.contains(message) && error.contains("line "), "{to}: {error}");
+        assert!(error.starts_with("board profile some.toml: line "), "{error}");
+        assert!(error.contains(message), "{to}: {error}");
     }
+    let error = refused("cores = 4", "cores = 4\ncolour = 1");
+    assert!(error.contains("line 11, column 1: unknown field `colour`, expected"), "{error}");
+    // What a file holds does not steer the terminal, and does not fill it.
+    let error = refused("cores = 4", &format!("\"\\u001b[2J{}\" = 4", "x".repeat(50_000)));
+    assert!(!error.chars().any(char::is_control) && error.len() < 1_000, "{error}");
 }
 
 #[test]
