@@ -22,7 +22,7 @@ die() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n -e 1d -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
