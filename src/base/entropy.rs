@@ -13,8 +13,16 @@ pub struct EntropyError(getrandom::Error);
 /// If it has none to give, as early in the start of a machine.
 pub fn bytes<const N: usize>() -> Result<[u8; N], EntropyError> {
     let mut out = [0; N];
-    getrandom::fill(&mut out).map_err(EntropyError)?;
+    fill(&mut out)?;
     Ok(out)
+}
+
+/// Fills `out` with random bytes of the operating system's: for what must not be moved by value.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn fill(out: &mut [u8]) -> Result<(), EntropyError> {
+    getrandom::fill(out).map_err(EntropyError)
 }
 
 #[cfg(test)]

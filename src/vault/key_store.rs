@@ -175,7 +175,7 @@ impl FileKeyStore {
         if check != check_of(key) {
             return Err(wrong());
         }
-        Ok(Key::of_bytes(*key))
+        Ok(Key::of_bytes(key))
     }
 }
 

@@ -289,17 +289,22 @@ fn decode(text: &[u8]) -> Result<Parts, ()> {
     let mut people = BTreeMap::new();
     for _ in 0..count(&mut reader, MAX_PEOPLE)? {
         let handle = Handle(reader.array().map_err(drop)?);
-        people.insert(handle, Key::of_bytes(reader.array().map_err(drop)?));
+        people.insert(handle, key(&mut reader)?);
     }
     let mut named = BTreeMap::new();
     for _ in 0..count(&mut reader, MAX_NAMED)? {
         let len = usize::from(reader.u8().map_err(drop)?);
         let name = std::str::from_utf8(reader.take(len).map_err(drop)?).map_err(drop)?;
-        named.insert(name.to_string(), Key::of_bytes(reader.array().map_err(drop)?));
+        named.insert(name.to_string(), key(&mut reader)?);
     }
     let len = count(&mut reader, MAX_STATE)?;
     let state = Zeroizing::new(reader.take(len).map_err(drop)?.to_vec());
     if reader.remaining() > 0 { Err(()) } else { Ok((people, named, state)) }
+}
+
+fn key(reader: &mut Reader) -> Result<Key, ()> {
+    let bytes = reader.take(32).map_err(drop)?;
+    bytes.try_into().map(Key::of_bytes).map_err(drop)
 }
 
 fn count(reader: &mut Reader, most: usize) -> Result<usize, ()> {

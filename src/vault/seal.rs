@@ -17,9 +17,12 @@ const TAG: usize = 16;
 pub const OVERHEAD: usize = NONCE + TAG;
 
 /// A key of 32 bytes, overwritten when it is dropped. It has no text form, also not for debugging.
+///
+/// Its bytes lie behind a pointer: whoever moves a key moves no secret, and leaves none on a stack or in the
+/// place of a map from which the key was taken.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
 #[zeroize(drop)]
-pub struct Key([u8; 32]);
+pub struct Key(Box<[u8; 32]>);
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,12 +36,16 @@ impl Key {
     /// # Errors
     /// If the system gives no random bytes.
     pub fn fresh() -> Result<Self, EntropyError> {
-        entropy::bytes().map(Self)
+        let mut key = Box::new([0; 32]);
+        entropy::fill(&mut key[..])?;
+        Ok(Self(key))
     }
 
     /// The key of these bytes.
-    pub fn of_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn of_bytes(bytes: &[u8; 32]) -> Self {
+        let mut key = Box::new([0; 32]);
+        key.copy_from_slice(bytes);
+        Self(key)
     }
 
     /// Its bytes.
@@ -49,8 +56,10 @@ impl Key {
     /// A key that only who holds all of `keys` can derive.
     pub fn of_all<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Self {
         let keys: Zeroizing<Vec<u8>> =
-            Zeroizing::new(keys.into_iter().flat_map(|key| key.0).collect());
-        Self(Digest::of_parts("unlearn vault: a key of several people, version 1", &[&keys]).0)
+            Zeroizing::new(keys.into_iter().flat_map(|key| key.0.iter().copied()).collect());
+        let digest =
+            Digest::of_parts("unlearn vault: a key of several people, version 1", &[&keys]);
+        Self::of_bytes(&digest.0)
     }
 
     /// A digest of `parts` that nobody without the key can compute or test a guess against.
@@ -70,7 +79,7 @@ impl Key {
         let mut sealed = Vec::with_capacity(text.len() + OVERHEAD);
         sealed.extend(nonce);
         sealed.extend(text);
-        let cipher = XChaCha20Poly1305::new((&self.0).into());
+        let cipher = XChaCha20Poly1305::new((&*self.0).into());
         let (_, body) = sealed.split_at_mut(NONCE);
         let tag = cipher
             .encrypt_inout_detached(&XNonce::from(nonce), &bound(context, about), body.into())
@@ -85,7 +94,7 @@ impl Key {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
         let (body, tag) = rest.split_last_chunk::<TAG>()?;
         let mut text = Zeroizing::new(body.to_vec());
-        let cipher = XChaCha20Poly1305::new((&self.0).into());
+        let cipher = XChaCha20Poly1305::new((&*self.0).into());
         let opened = cipher.decrypt_inout_detached(
             &XNonce::from(*nonce),
             &bound(context, about),

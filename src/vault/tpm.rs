@@ -120,7 +120,7 @@ impl TpmKeyStore {
             let what = "it is not what was written about the TPM".into();
             return Err(VaultError::Damaged { path, what });
         };
-        let auth = Key::of_bytes(auth);
+        let auth = Key::of_bytes(&auth);
         Ok(Self { path, tcti, home, auth, kept: true, level: Level::L1 })
     }
 
@@ -304,7 +304,7 @@ impl TpmKeyStore {
         })?;
         let parts = data.value().split_first_chunk::<32>();
         let whole = parts.filter(|(key, check)| *check == check_of(key));
-        Ok(whole.map(|(key, _)| Key::of_bytes(*key)))
+        Ok(whole.map(|(key, _)| Key::of_bytes(key)))
     }
 
     fn undefine(&self, tpm: &mut Context, handle: NvIndexHandle) -> Result<(), VaultError> {
