@@ -153,7 +153,7 @@ fn a_small_board_refuses_what_it_cannot_hold_with_the_numbers() {
     let phrases = ["activations", "jetson-orin-nano-4gb lets a run have", "--micro-batch"];
     refused(folder.path(), step, 2, &phrases);
     let forget = format!("{FORGET} --out out.esm --memory 1MiB");
-    refused(folder.path(), &forget, 2, &["--memory 1.0 MB is too little"]);
+    refused(folder.path(), &forget, 2, &["--memory 1048.6 kB is too little"]);
     let dry = format!("{FORGET} --out new.esm --board jetson-orin-nano-4gb --dry-run");
     let told = json(folder.path(), &dry);
     assert!(told.to_string().contains("2147483648"), "{told}");
