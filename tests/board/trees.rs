@@ -105,7 +105,10 @@ fn every_board_with_a_tree_is_found_in_it_without_a_warning_and_with_sane_figure
     for folder in folders(&boards()).iter().filter(|folder| folder.join("fixture").is_dir()) {
         let slug = folder.file_name().unwrap().to_str().unwrap();
         let (found, sample) = look(&folder.join("fixture"));
-        assert_eq!(found.profile.slug, slug);
+        // Nothing in that tree says which processor it is: the one that asks is taken.
+        if slug != "generic-x86-64" || cfg!(target_arch = "x86_64") {
+            assert_eq!(found.profile.slug, slug);
+        }
         assert_eq!(found.warnings, [], "{slug}");
         let told: Vec<f64> = sample.rails.iter().map(|rail| rail.watts).collect();
         assert!(told.iter().all(|watts| (-1.0..200.0).contains(watts)), "{slug}: {told:?}");
@@ -197,7 +200,7 @@ fn no_damage_to_any_file_of_a_tree_makes_it_panic() {
             }
             fs::write(&file, &whole).unwrap();
         }
-        assert_eq!(look(home.path()).0.profile.slug, slug, "the tree is whole again");
+        assert_eq!(look(home.path()).0.profile, profile, "{slug}: the tree is whole again");
     }
 }
 
@@ -214,8 +217,11 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     assert!(sample.zones.iter().all(|zone| zone.name != "cpu-thermal") && !sample.zones.is_empty());
 }
 
-/// Figures of the first line of each log, as it spells them.
-const FIRST: [(&str, &[(&str, f64)], usize); 10] = [
+/// A board, rails of the first line of its log in watts, and cores that it lists.
+type First = (&'static str, &'static [(&'static str, f64)], usize);
+
+/// Figures as the logs spell them.
+const FIRST: [First; 10] = [
     ("jetson-nano", &[("POM_5V_IN", 2.132), ("POM_5V_GPU", 0.078), ("POM_5V_CPU", 0.275)], 4),
     ("jetson-tx2", &[("VDD_IN", 1.876), ("VDD_SYS_DDR", 0.134)], 6),
     ("jetson-agx-xavier", &[("CPU", 0.311), ("SYS5V", 1.482)], 8),

@@ -1,7 +1,7 @@
 //! Clocks, loads and memory.
 
 use super::sample::{Clock, CpuNow, GpuNow, MemoryNow};
-use crate::board::sysroot::SysRoot;
+use crate::board::sysroot::{SysRoot, label};
 
 const CPUS: &str = "sys/devices/system/cpu";
 const DEVFREQ: &str = "sys/class/devfreq";
@@ -105,16 +105,18 @@ pub(super) fn read_cpu(root: &SysRoot, clocks: &[(String, String)]) -> CpuNow {
     let online = root.text(&format!("{CPUS}/online")).and_then(|text| count(&text));
     let governor =
         |(folder, _): &(String, String)| root.label(&format!("{folder}/scaling_governor"));
+    let text = root.text("proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     CpuNow {
-        online: online.or_else(|| listed(root)),
+        model: model.map(|(_, model)| label(model)).filter(|model| !model.is_empty()),
+        online: online.or_else(|| listed(&text)),
         governor: clocks.iter().find_map(governor),
         clocks: clocks.iter().map(clock).collect(),
     }
 }
 
 /// Cores that `/proc/cpuinfo` lists.
-fn listed(root: &SysRoot) -> Option<u32> {
-    let text = root.text("proc/cpuinfo")?;
+fn listed(text: &str) -> Option<u32> {
     let cores = text.lines().filter(|line| line.starts_with("processor")).count();
     u32::try_from(cores).ok().filter(|&cores| cores > 0)
 }
