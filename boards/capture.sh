@@ -22,7 +22,7 @@ die() {
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n -e 1d -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
@@ -38,6 +38,8 @@ wanted='
 proc/device-tree/compatible
 proc/device-tree/model
 proc/meminfo
+proc/cpuinfo
+proc/sys/kernel/osrelease
 etc/nv_tegra_release
 etc/nvpmodel.conf
 var/lib/nvpmodel/status
@@ -57,10 +59,12 @@ sys/bus/i2c/drivers/ina3221x/*-*/iio*device*/rail_name_*
 sys/bus/i2c/drivers/ina3221x/*-*/iio*device*/in_voltage*_input
 sys/bus/i2c/drivers/ina3221x/*-*/iio*device*/in_current*_input
 sys/bus/i2c/drivers/ina3221x/*-*/iio*device*/in_power*_input
+sys/bus/i2c/drivers/ina3221x/*-*/iio*device*/*_current_limit_*
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/name
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/in*_label
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/in*_input
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/curr*_input
+sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/power*_label
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/power*_input
 sys/bus/i2c/drivers/ina238/*-*/hwmon/hwmon*/temp*_input
 sys/class/devfreq/*/cur_freq
@@ -68,9 +72,24 @@ sys/class/devfreq/*/min_freq
 sys/class/devfreq/*/max_freq
 sys/class/devfreq/*/device/of_node/name
 sys/class/devfreq/*/device/load
+sys/devices/gpu.0/load
+sys/devices/*.g[apv]1*/load
+sys/devices/platform/gpu.0/load
+sys/devices/platform/*.gpu/load
+sys/devices/platform/bus@0/*.gpu/load
+sys/kernel/debug/bpmp/debug/clk/emc/rate
 sys/class/hwmon/hwmon*/name
+sys/class/hwmon/hwmon*/temp1_input
 sys/class/hwmon/hwmon*/oc*_event_cnt
 sys/class/hwmon/hwmon*/oc*_throt_en
+sys/class/powercap/intel-rapl*/name
+sys/class/powercap/intel-rapl*/energy_uj
+sys/class/powercap/intel-rapl*/max_energy_range_uj
+sys/devices/system/cpu/online
+sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count
+sys/devices/system/cpu/cpu*/thermal_throttle/package_throttle_count
+sys/devices/system/cpu/cpufreq/policy*/cpuinfo_max_freq
+sys/devices/system/cpu/cpufreq/policy*/scaling_governor
 sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq
 sys/devices/system/cpu/cpufreq/policy*/scaling_min_freq
 sys/devices/system/cpu/cpufreq/policy*/scaling_max_freq
@@ -126,6 +145,15 @@ copy() {
     proc/device-tree/* | */of_node/name)
         # Strings with a NUL behind each. A host may be called as its board is: its name stays.
         tr '\000' '\n' <"$out/.one" | anonymous | tr '\n' '\000' >"$out/$path"
+        ;;
+    proc/cpuinfo)
+        # What the cores are; some systems put the serial number of the board behind them.
+        sed -n -e '/^processor/p' -e '/^CPU /p' -e '/^vendor_id/p' -e '/^model name/p' -e '/^Features/p' \
+            "$out/.one" | anonymous | nameless >"$out/$path"
+        ;;
+    sys/class/powercap/*)
+        # Counters of energy are longer than any other number.
+        cat "$out/.one" >"$out/$path"
         ;;
     etc/nvpmodel.conf)
         # The names of the modes; what they set is long and not read.

@@ -179,6 +179,6 @@ fn what_cannot_be_looked_at_is_refused_by_name() {
         2,
         &["jetson-nona", "jetson-nano", "file of a profile"],
     );
-    refused(home, "board --board file", 3, &["file", "slug"]);
+    refused(home, "board --board file", 3, &["file", "line 1, column 8", "a string"]);
     refused(home, "board --list --sysroot x", 2, &["--list", "--sysroot"]);
 }

@@ -28,7 +28,7 @@ fn profile(slug: &str) -> Profile {
 }
 
 /// Every file under `folder`, relative to it.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+fn files(folder: &Path) -> Files {
     let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_path_buf()]);
     while let Some(at) = open.pop() {
         for entry in fs::read_dir(&at).unwrap() {
@@ -114,7 +114,7 @@ fn no_figure_stands_without_a_source() {
 }
 
 /// The labels of the rails in a tree; what an INA238 measures is called `VIN`.
-fn rails(files: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
+fn rails(files: &Files) -> BTreeSet<String> {
     let label = |(path, bytes): (&String, &Vec<u8>)| {
         let file = path.rsplit('/').next().unwrap();
         let labelled =
@@ -135,58 +135,67 @@ fn holds_nothing_of_one_machine(slug: &str, path: &str, content: &str) {
     }
 }
 
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// The profiles that have a tree of files, with it.
+fn trees() -> Vec<(Profile, Files)> {
+    let tree = |slug: &str| {
+        let (profile, folder) = (profile(slug), boards().join(slug));
+        let there = folder.join("fixture").exists();
+        assert!(there || profile.tier == Tier::Spec, "{slug} has no fixture");
+        assert_eq!(there, folder.join("expect.toml").exists(), "{slug}");
+        there.then(|| (profile, files(&folder.join("fixture"))))
+    };
+    builtin_slugs().filter_map(tree).collect()
+}
+
 #[test]
-fn a_tree_of_files_fits_its_profile() {
-    for slug in builtin_slugs() {
-        let (profile, folder) = (profile(slug), boards().join(slug).join("fixture"));
-        assert!(folder.exists() || profile.tier == Tier::Spec, "{slug} has no fixture");
-        if !folder.exists() {
-            continue;
-        }
-        let files = files(&folder);
-        assert!(
-            files.contains_key("SOURCES.md") && boards().join(slug).join("expect.toml").exists()
-        );
-        for (path, bytes) in &files {
+fn a_tree_is_small_says_where_it_is_from_and_holds_nothing_of_one_machine() {
+    for (Profile { slug, .. }, files) in trees() {
+        assert!(files["SOURCES.md"].len() > 50, "{slug}");
+        for (path, bytes) in files.iter().filter(|(path, _)| *path != "SOURCES.md") {
             assert!(bytes.len() <= 4096, "{slug}: {path} is long");
-            if path != "SOURCES.md" {
-                holds_nothing_of_one_machine(slug, path, &String::from_utf8_lossy(bytes));
-            }
+            holds_nothing_of_one_machine(&slug, path, &String::from_utf8_lossy(bytes));
         }
-        let get = |path: &str| files.get(path).map(|bytes| text(bytes));
-        if let Some(soc) = &profile.soc {
-            let compatible = files["proc/device-tree/compatible"].clone();
-            assert_eq!(compatible.last(), Some(&0), "{slug}");
-            let compatible = String::from_utf8(compatible).unwrap();
-            assert!(profile.modules.iter().any(|module| compatible.contains(module)), "{slug}");
-            assert!(compatible.split('\0').any(|entry| entry.ends_with(soc)), "{slug}");
-            let release = get("etc/nv_tegra_release").unwrap();
-            let major = release.strip_prefix("# R").unwrap().split(' ').next().unwrap();
-            assert!(profile.software.l4t.contains(&major.parse().unwrap()), "{slug}");
-        }
-        let needed = match &profile.power.total {
-            Total::Rail(rail) => vec![rail.clone()],
-            Total::Sum(rails) => rails.clone(),
+    }
+}
+
+#[test]
+fn a_tree_has_the_module_the_release_and_the_memory_of_its_profile() {
+    for (profile, files) in trees() {
+        let (slug, Some(soc)) = (&profile.slug, &profile.soc) else { continue };
+        let compatible = String::from_utf8(files["proc/device-tree/compatible"].clone()).unwrap();
+        assert!(
+            compatible.ends_with('\0') && profile.modules.iter().any(|m| compatible.contains(m))
+        );
+        assert!(compatible.split('\0').any(|entry| entry.ends_with(soc)), "{slug}");
+        let release = text(&files["etc/nv_tegra_release"]);
+        let major = release.strip_prefix("# R").unwrap().split(' ').next().unwrap();
+        assert!(profile.software.l4t.contains(&major.parse().unwrap()), "{slug}");
+        let meminfo = text(&files["proc/meminfo"]);
+        let total: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let built = profile.memory.unwrap().built(total * 1024) as f64;
+        let share = total as f64 * 1024.0 / built;
+        assert!((0.80..1.0).contains(&share), "{slug}: the kernel counts {share} of {built}");
+    }
+}
+
+#[test]
+fn a_tree_has_the_rails_the_modes_and_the_zones_of_its_profile() {
+    for (Profile { slug, power, limits, .. }, files) in trees() {
+        let needed = match power.total {
+            Total::Rail(rail) => vec![rail],
+            Total::Sum(rails) => rails,
             Total::Unknown => Vec::new(),
         };
         assert!(needed.iter().all(|rail| rails(&files).contains(rail)), "{slug}: {needed:?}");
-        if let Some(conf) = get("etc/nvpmodel.conf") {
+        if let Some(conf) = files.get("etc/nvpmodel.conf").map(|bytes| text(bytes)) {
             let modes: BTreeMap<u32, &str> = conf.lines().filter_map(mode).collect();
-            assert!(
-                modes.values().all(|mode| profile.power.modes.iter().any(|m| m == mode)),
-                "{slug}"
-            );
-            let now = get("var/lib/nvpmodel/status").unwrap();
+            assert!(modes.values().all(|mode| power.modes.iter().any(|m| m == mode)), "{slug}");
+            let now = text(&files["var/lib/nvpmodel/status"]);
             assert!(modes.contains_key(&now.strip_prefix("pmode:").unwrap().parse().unwrap()));
         }
-        if let Some(memory) = &profile.memory {
-            let meminfo = get("proc/meminfo").unwrap();
-            let total: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
-            let built = memory.built(total * 1024) as f64;
-            let share = total as f64 * 1024.0 / built;
-            assert!((0.80..1.0).contains(&share), "{slug}: the kernel counts {share} of {built}");
-        }
-        for zone in &profile.limits.ignore_zones {
+        for zone in &limits.ignore_zones {
             assert!(
                 files.iter().any(|(path, bytes)| path.ends_with("/type") && text(bytes) == *zone)
             );
@@ -219,7 +228,7 @@ fn what_is_expected_of_a_tree_is_well_said() {
         assert!(absent.iter().all(|of| !expected.contains_key(of.as_str().unwrap())));
         seen += 1;
     }
-    assert_eq!(seen, hostile.len() + builtin_slugs().count() - 1);
+    assert_eq!(seen, hostile.len() + trees().len());
     assert!(hostile.iter().all(|folder| readme.contains(&format!("| `{}` |", name(folder)))));
 }
 
@@ -326,9 +335,14 @@ fn what_is_no_profile_is_refused_with_its_place() {
     ];
     for (from, to, message) in syntax {
         let error = refused(from, to);
-        assert!(error.starts_with("board profile some.toml: "), "{error}");
-        assert!(error.contains(message) && error.contains("line "), "{to}: {error}");
+        assert!(error.starts_with("board profile some.toml: line "), "{error}");
+        assert!(error.contains(message), "{to}: {error}");
     }
+    let error = refused("cores = 4", "cores = 4\ncolour = 1");
+    assert!(error.contains("line 11, column 1: unknown field `colour`, expected"), "{error}");
+    // What a file holds does not steer the terminal, and does not fill it.
+    let error = refused("cores = 4", &format!("\"\\u001b[2J{}\" = 4", "x".repeat(50_000)));
+    assert!(!error.chars().any(char::is_control) && error.len() < 1_000, "{error}");
 }
 
 #[test]
@@ -447,6 +461,7 @@ mod capture {
             "# a comment\n< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n",
         );
         write("etc/hostname", "kitchen\n");
+        write("proc/cpuinfo", "CPU part\t: 0xd42\n\nSerial\t\t: 10000000abcdef12\n");
         write("sys/devices/i2c/1-0040/hwmon/hwmon3/in1_label", "VDD_IN\n");
         fs::create_dir_all(root.join("sys/bus/i2c/drivers/ina3221")).unwrap();
         let link = root.join("sys/bus/i2c/drivers/ina3221/1-0040");
@@ -464,7 +479,8 @@ mod capture {
         assert_eq!(text("etc/nv_tegra_release"), "# R36 (release) removed-uuid\n");
         assert_eq!(text("etc/nvpmodel.conf"), "< POWER_MODEL ID=0 NAME=15W >\n");
         assert_eq!(text("sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3/in1_label"), "VDD_IN\n");
-        assert_eq!(files.len(), 6, "and SOURCES.md: {:?}", files.keys());
+        assert_eq!(text("proc/cpuinfo"), "CPU part\t: 0xd42\n");
+        assert_eq!(files.len(), 7, "and SOURCES.md: {:?}", files.keys());
         assert!(told.contains("replaced in:\n  proc/device-tree/compatible"), "{told}");
     }
 }

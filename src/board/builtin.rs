@@ -8,7 +8,7 @@ macro_rules! board {
 }
 
 /// Slug and text of each, in alphabetical order.
-const BUILTIN: [(&str, &str); 17] = [
+const BUILTIN: [(&str, &str); 18] = [
     board!("generic-aarch64"),
     board!("generic-x86-64"),
     board!("jetson-agx-orin-32gb"),
@@ -16,6 +16,7 @@ const BUILTIN: [(&str, &str); 17] = [
     board!("jetson-agx-orin-devkit"),
     board!("jetson-agx-xavier"),
     board!("jetson-nano"),
+    board!("jetson-nano-2gb"),
     board!("jetson-orin-nano-4gb"),
     board!("jetson-orin-nano-8gb"),
     board!("jetson-orin-nx-16gb"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -102,9 +103,18 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Profile, BoardError> {
     }
     let claimed: Claimed = toml::from_str(text).map_err(|error| BoardError::Syntax {
         name: name.into(),
-        message: error.to_string().trim_end().to_string(),
+        message: format!("{}{}", place(text, error.span()), shown(error.message(), LONGEST_SOURCE)),
     })?;
     Checker { name }.profile(claimed)
+}
+
+/// Line and column at which a fault begins, from 1; nothing where the reader does not tell.
+fn place(text: &str, span: Option<Range<usize>>) -> String {
+    let before = span.and_then(|span| text.get(..span.start));
+    let Some(before) = before else { return String::new() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: ")
 }
 
 /// Holds fields against what they may be.
@@ -156,7 +166,11 @@ impl Checker<'_> {
     fn plain(&self, field: &str, text: &str) -> Result<(), BoardError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(plain) {
-            return Err(self.wrong(field, shown(text), "small letters, digits and `-`"));
+            return Err(self.wrong(
+                field,
+                shown(text, LONGEST_NAME),
+                "small letters, digits and `-`",
+            ));
         }
         Ok(())
     }
@@ -166,7 +180,7 @@ impl Checker<'_> {
         let length = text.chars().count();
         if length == 0 || length > longest || text.chars().any(char::is_control) {
             let expected = format!("1 to {longest} characters of one line");
-            return Err(self.wrong(field, shown(text), expected));
+            return Err(self.wrong(field, shown(text, LONGEST_NAME), expected));
         }
         Ok(())
     }
@@ -184,7 +198,7 @@ impl Checker<'_> {
         for (at, entry) in entries.iter().enumerate() {
             self.text(field, entry, LONGEST_NAME)?;
             if entries[..at].contains(entry) {
-                return Err(self.wrong(field, shown(entry), "each entry once"));
+                return Err(self.wrong(field, shown(entry, LONGEST_NAME), "each entry once"));
             }
         }
         Ok(())
@@ -202,7 +216,7 @@ impl Checker<'_> {
         for module in &matches.modules {
             if !super::module::is_module(module) {
                 let expected = "a module's number, such as `p3767-0005`";
-                return Err(self.wrong("match.modules", shown(module), expected));
+                return Err(self.wrong("match.modules", shown(module, LONGEST_NAME), expected));
             }
         }
         matches.soc.as_ref().map_or(Ok(()), |soc| self.plain("match.soc", soc))
@@ -224,8 +238,9 @@ impl Checker<'_> {
         let versions = [("software.cuda", &software.cuda), ("software.glibc", &software.glibc)];
         for (field, version) in versions {
             let Some(text) = version else { continue };
-            two_numbers(text)
-                .ok_or_else(|| self.wrong(field, shown(text), "two numbers, such as `12.6`"))?;
+            two_numbers(text).ok_or_else(|| {
+                self.wrong(field, shown(text, LONGEST_NAME), "two numbers, such as `12.6`")
+            })?;
         }
         Ok(())
     }
@@ -237,7 +252,7 @@ impl Checker<'_> {
         self.number("gpu.cores", cores, 1_000_000)?;
         self.number("gpu.tensor_cores", tensor_cores, 1_000_000)?;
         let expected = "two numbers, such as `8.7`";
-        let wrong = || self.wrong("gpu.compute_capability", shown(&text), expected);
+        let wrong = || self.wrong("gpu.compute_capability", shown(&text, LONGEST_NAME), expected);
         let (major, minor) = two_numbers(&text).ok_or_else(wrong)?;
         let capability = Capability { major, minor };
         Ok(Gpu { architecture, capability, cores, tensor_cores, usable })
@@ -263,7 +278,11 @@ impl Checker<'_> {
     fn bytes(&self, field: &str, text: &str) -> Result<u64, BoardError> {
         match Bytes::parse(text) {
             Ok(Bytes(bytes @ 1..=MOST_MEMORY)) => Ok(bytes),
-            _ => Err(self.wrong(field, shown(text), "a size, such as `4GiB`, to 1 PiB")),
+            _ => Err(self.wrong(
+                field,
+                shown(text, LONGEST_NAME),
+                "a size, such as `4GiB`, to 1 PiB",
+            )),
         }
     }
 
@@ -293,7 +312,11 @@ impl Checker<'_> {
             return Ok(Power { total, scope, modes: claimed.modes, bench_mode: None });
         };
         if !claimed.modes.contains(bench) {
-            return Err(self.wrong("power.bench_mode", shown(bench), "one of `power.modes`"));
+            return Err(self.wrong(
+                "power.bench_mode",
+                shown(bench, LONGEST_NAME),
+                "one of `power.modes`",
+            ));
         }
         Ok(Power { total, scope, modes: claimed.modes, bench_mode: claimed.bench_mode })
     }
@@ -334,11 +357,18 @@ fn two_numbers(text: &str) -> Option<(u32, u32)> {
     Some((number(major)?, number(minor)?))
 }
 
-/// What a field holds, fit for one line of a terminal.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
-    if text.chars().count() > LONGEST_NAME {
-        shown.push('…');
+/// At most `longest` characters of what a file holds, fit for one line of a terminal.
+fn shown(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for (at, c) in text.chars().enumerate() {
+        match c {
+            _ if at == longest => {
+                shown.push('…');
+                break;
+            }
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
     }
     shown
 }

@@ -27,7 +27,7 @@ pub enum BoardError {
     Syntax {
         /// The file, or the slug of one that comes with the program.
         name: String,
-        /// Line, field, found and expected, as the reader of TOML says it.
+        /// Line, column, and what the reader of TOML found and expected.
         message: String,
     },
     /// A field of a profile makes no sense.

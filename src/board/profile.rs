@@ -81,10 +81,9 @@ pub struct Gpu {
 /// Memory that CPU and GPU share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Bytes as built, before firmware and kernel take theirs: the least of which the module is sold.
+    /// Bytes as built, before firmware and kernel take theirs: the least with which the modules are sold.
     pub bytes: u64,
-    /// More that a module of the same number, or one that its device tree does not tell apart, is sold
-    /// with; ascending.
+    /// Further sizes with which they are sold, ascending.
     pub also: Vec<u64>,
     /// Bandwidth in GB/s (10^9 bytes), by the data sheet.
     pub bandwidth: f64,
