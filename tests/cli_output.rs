@@ -11,10 +11,10 @@ use std::process::Stdio;
 use common::program::{Said, command, done, folder, json, run};
 use serde_json::Value;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "demo", "train", "prune", "forget", "evaluate", "shadow", "inspect", "diff", "verify",
-    "methods", "import", "export", "bench", "receipt", "init", "ingest", "adapt", "predict",
-    "erase", "cancel", "resume", "status", "gc", "serve",
+    "methods", "board", "import", "export", "bench", "receipt", "init", "ingest", "adapt",
+    "predict", "erase", "cancel", "resume", "status", "gc", "serve",
 ];
 
 fn keys(value: &Value) -> Vec<&str> {

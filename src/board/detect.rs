@@ -125,7 +125,10 @@ fn processor(root: &SysRoot, names: &Compatible) -> (&'static str, &'static str)
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
     if names.soc.is_some() || has("CPU implementer") || has("CPU architecture") {
         ARM
-    } else if has("vendor_id") || cfg!(target_arch = "x86_64") {
+    } else if has("vendor_id") {
+        X86
+    } else if !names.any && cfg!(target_arch = "x86_64") {
+        // Nothing tells. Machines of x86 have no device tree.
         X86
     } else {
         ARM

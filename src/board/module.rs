@@ -26,6 +26,8 @@ pub(super) struct Compatible {
     pub likely: Option<String>,
     /// The chip, such as `tegra234`.
     pub soc: Option<String>,
+    /// Whether there is a device tree with any entry at all.
+    pub any: bool,
 }
 
 /// Where a device tree shows.
@@ -44,6 +46,7 @@ impl Compatible {
         let mut behind_plus = None;
         for entry in bytes.split(|&byte| byte == 0).take(MOST_ENTRIES) {
             let entry = String::from_utf8_lossy(entry);
+            found.any |= !entry.is_empty();
             for (at, part) in entry.split('+').enumerate() {
                 let Some(number) = number_in(part) else { continue };
                 if at > 0 && behind_plus.is_none() {

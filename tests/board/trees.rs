@@ -105,7 +105,10 @@ fn every_board_with_a_tree_is_found_in_it_without_a_warning_and_with_sane_figure
     for folder in folders(&boards()).iter().filter(|folder| folder.join("fixture").is_dir()) {
         let slug = folder.file_name().unwrap().to_str().unwrap();
         let (found, sample) = look(&folder.join("fixture"));
-        assert_eq!(found.profile.slug, slug);
+        // Nothing in that tree says which processor it is: the one that asks is taken.
+        if slug != "generic-x86-64" || cfg!(target_arch = "x86_64") {
+            assert_eq!(found.profile.slug, slug);
+        }
         assert_eq!(found.warnings, [], "{slug}");
         let told: Vec<f64> = sample.rails.iter().map(|rail| rail.watts).collect();
         assert!(told.iter().all(|watts| (-1.0..200.0).contains(watts)), "{slug}: {told:?}");
@@ -176,10 +179,10 @@ fn no_damage_to_any_file_of_a_tree_makes_it_panic() {
             let whole = fs::read(&file).unwrap();
             // What is below `sys` has no say in what the machine is, and most of it is one number.
             let of_sensors = file.starts_with(home.path().join("sys"));
-            let step = if of_sensors { 1 + whole.len() / 3 } else { 1 + whole.len() / 60 };
+            let step = if of_sensors { 1 + whole.len() / 2 } else { 1 + whole.len() / 60 };
             let mut damaged: Vec<Vec<u8>> =
                 (0..whole.len()).step_by(step).map(|end| whole[..end].to_vec()).collect();
-            for _ in 0..2 {
+            for _ in 0..if of_sensors { 1 } else { 4 } {
                 let mut bytes = [&whole[..], &[0; 4]].concat();
                 for _ in 0..3 {
                     let at = stream.index(bytes.len());
@@ -197,7 +200,7 @@ fn no_damage_to_any_file_of_a_tree_makes_it_panic() {
             }
             fs::write(&file, &whole).unwrap();
         }
-        assert_eq!(look(home.path()).0.profile.slug, slug, "the tree is whole again");
+        assert_eq!(look(home.path()).0.profile, profile, "{slug}: the tree is whole again");
     }
 }
 
@@ -214,8 +217,11 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     assert!(sample.zones.iter().all(|zone| zone.name != "cpu-thermal") && !sample.zones.is_empty());
 }
 
-/// Figures of the first line of each log, as it spells them.
-const FIRST: [(&str, &[(&str, f64)], usize); 10] = [
+/// A board, rails of the first line of its log in watts, and cores that it lists.
+type First = (&'static str, &'static [(&'static str, f64)], usize);
+
+/// Figures as the logs spell them.
+const FIRST: [First; 10] = [
     ("jetson-nano", &[("POM_5V_IN", 2.132), ("POM_5V_GPU", 0.078), ("POM_5V_CPU", 0.275)], 4),
     ("jetson-tx2", &[("VDD_IN", 1.876), ("VDD_SYS_DDR", 0.134)], 6),
     ("jetson-agx-xavier", &[("CPU", 0.311), ("SYS5V", 1.482)], 8),
@@ -253,4 +259,40 @@ fn logs_of_every_generation_are_read_as_they_are_written() {
         logs += 1;
     }
     assert!(logs >= 9, "{logs} logs");
+}
+
+/// The rails of a line, found without looking at anything else: a name, and behind it figures with
+/// strokes or `mW`.
+fn stated(line: &str) -> Vec<(String, f64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let rail = |two: &[&str]| {
+        let first = two[1].split('/').next()?;
+        let plain = two[1].chars().all(|c| c.is_ascii_digit() || "/mW".contains(c));
+        let told = plain && (two[1].contains('/') || two[1].ends_with("mW"));
+        let milliwatts: f64 = first.trim_end_matches("mW").parse().ok()?;
+        (told && two[0] != "NC").then(|| (two[0].to_string(), milliwatts / 1e3))
+    };
+    words.windows(2).filter_map(rail).collect()
+}
+
+#[test]
+fn lines_that_others_published_are_read_to_the_last_word() {
+    let text = fs::read_to_string(boards().join("tegrastats-lines.txt")).unwrap();
+    let mut seen = 0;
+    for text in text.lines().filter(|line| !line.starts_with('#')) {
+        let line = Line::parse(text).unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(line.unknown, [""; 0], "{text}");
+        let rails: Vec<(String, f64)> =
+            line.rails.iter().map(|rail| (rail.name.clone(), rail.watts)).collect();
+        assert_eq!(rails, stated(text), "{text}");
+        let zones =
+            text.split_whitespace().filter(|word| word.ends_with('C') && word.contains('@'));
+        let on = zones.filter(|word| !word.contains("@-256C")).count();
+        assert_eq!(line.zones.len(), on, "{text}");
+        let cores = text.split_once("CPU [").unwrap().1.split_once(']').unwrap().0;
+        assert_eq!(line.cores.len(), cores.split(',').count(), "{text}");
+        assert_eq!(line.gpu.is_some(), text.contains("GR3D_FREQ"), "{text}");
+        seen += 1;
+    }
+    assert!(seen >= 15, "{seen} lines");
 }

@@ -1,7 +1,7 @@
 //! Clocks, loads and memory.
 
 use super::sample::{Clock, CpuNow, GpuNow, MemoryNow};
-use crate::board::sysroot::SysRoot;
+use crate::board::sysroot::{SysRoot, label};
 
 const CPUS: &str = "sys/devices/system/cpu";
 const DEVFREQ: &str = "sys/class/devfreq";
@@ -71,8 +71,24 @@ pub(in crate::board) fn read_memory(root: &SysRoot) -> MemoryNow {
     }
 }
 
-/// Folders of the clocks: of groups of cores or, on a kernel that has none, of single cores.
-pub(super) fn find_clocks(root: &SysRoot) -> Vec<(String, String)> {
+/// What stays of the processor while the machine runs, and the folders of its clocks by name.
+#[derive(Clone, Debug)]
+pub(super) struct CpuPlace {
+    model: Option<String>,
+    listed: Option<u32>,
+    clocks: Vec<(String, String)>,
+}
+
+/// Looks for the processor.
+pub(super) fn find_cpu(root: &SysRoot) -> CpuPlace {
+    let text = root.text("proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map(|(_, model)| label(model)).filter(|model| !model.is_empty());
+    CpuPlace { model, listed: listed(&text), clocks: find_clocks(root) }
+}
+
+/// Clocks of groups of cores or, on a kernel that has none, of single cores.
+fn find_clocks(root: &SysRoot) -> Vec<(String, String)> {
     let numbered = |name: &String, word: &str| {
         let number = name.strip_prefix(word).unwrap_or_default();
         !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())
@@ -88,33 +104,34 @@ pub(super) fn find_clocks(root: &SysRoot) -> Vec<(String, String)> {
     cores.map(folder).filter(|(folder, _)| root.has(folder)).collect()
 }
 
-/// Reads the processor.
-pub(super) fn read_cpu(root: &SysRoot, clocks: &[(String, String)]) -> CpuNow {
-    let clock = |(folder, name): &(String, String)| {
-        let hertz = |file: &str| {
-            let kilohertz = root.number(&format!("{folder}/{file}"))?;
-            u64::try_from(kilohertz).ok()?.checked_mul(1000).filter(|&hertz| hertz > 0)
+impl CpuPlace {
+    pub(super) fn read(&self, root: &SysRoot) -> CpuNow {
+        let clock = |(folder, name): &(String, String)| {
+            let hertz = |file: &str| {
+                let kilohertz = root.number(&format!("{folder}/{file}"))?;
+                u64::try_from(kilohertz).ok()?.checked_mul(1000).filter(|&hertz| hertz > 0)
+            };
+            Clock {
+                name: name.clone(),
+                hertz: hertz("scaling_cur_freq"),
+                allowed: hertz("scaling_max_freq"),
+                built: hertz("cpuinfo_max_freq"),
+            }
         };
-        Clock {
-            name: name.clone(),
-            hertz: hertz("scaling_cur_freq"),
-            allowed: hertz("scaling_max_freq"),
-            built: hertz("cpuinfo_max_freq"),
+        let online = root.text(&format!("{CPUS}/online")).and_then(|text| count(&text));
+        let governor =
+            |(folder, _): &(String, String)| root.label(&format!("{folder}/scaling_governor"));
+        CpuNow {
+            model: self.model.clone(),
+            online: online.or(self.listed),
+            governor: self.clocks.iter().find_map(governor),
+            clocks: self.clocks.iter().map(clock).collect(),
         }
-    };
-    let online = root.text(&format!("{CPUS}/online")).and_then(|text| count(&text));
-    let governor =
-        |(folder, _): &(String, String)| root.label(&format!("{folder}/scaling_governor"));
-    CpuNow {
-        online: online.or_else(|| listed(root)),
-        governor: clocks.iter().find_map(governor),
-        clocks: clocks.iter().map(clock).collect(),
     }
 }
 
 /// Cores that `/proc/cpuinfo` lists.
-fn listed(root: &SysRoot) -> Option<u32> {
-    let text = root.text("proc/cpuinfo")?;
+fn listed(text: &str) -> Option<u32> {
     let cores = text.lines().filter(|line| line.starts_with("processor")).count();
     u32::try_from(cores).ok().filter(|&cores| cores > 0)
 }

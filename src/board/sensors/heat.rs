@@ -112,15 +112,28 @@ pub(super) fn read_cooling(root: &SysRoot, place: &Place) -> Option<Cooling> {
     Some(Cooling { name: place.name.clone(), state })
 }
 
-/// Counts of throttling by heat of an x86 processor, each summed over its cores.
-pub(super) fn x86_counters(root: &SysRoot) -> Vec<Counter> {
+/// A counter of an x86 processor, and the files of its cores.
+#[derive(Clone, Debug)]
+pub(super) struct Sum {
+    name: &'static str,
+    paths: Vec<String>,
+}
+
+/// Looks for counts of throttling by heat of an x86 processor.
+pub(super) fn find_sums(root: &SysRoot) -> Vec<Sum> {
     let cores = root.names(CPUS);
-    let counter = |name: &&str| {
+    let sum = |name| {
         let path = |core: &String| format!("{CPUS}/{core}/thermal_throttle/{name}");
-        let read = |path: String| u64::try_from(root.number(&path)?).ok();
-        let counts: Vec<u64> = cores.iter().map(path).filter_map(read).collect();
-        let count = counts.iter().fold(0, |sum: u64, &count| sum.saturating_add(count));
-        (!counts.is_empty()).then(|| Counter { name: (*name).to_string(), count })
+        Sum { name, paths: cores.iter().map(path).filter(|path| root.has(path)).collect() }
     };
-    ["core_throttle_count", "package_throttle_count"].iter().filter_map(counter).collect()
+    let sums = ["core_throttle_count", "package_throttle_count"].map(sum);
+    sums.into_iter().filter(|sum| !sum.paths.is_empty()).collect()
+}
+
+/// Reads a counter over all cores that tell it.
+pub(super) fn read_sum(root: &SysRoot, sum: &Sum) -> Option<Counter> {
+    let read = |path: &String| u64::try_from(root.number(path)?).ok();
+    let counts: Vec<u64> = sum.paths.iter().filter_map(read).collect();
+    let count = counts.iter().fold(0, |all: u64, &count| all.saturating_add(count));
+    (!counts.is_empty()).then(|| Counter { name: sum.name.to_string(), count })
 }

@@ -27,9 +27,10 @@ pub struct Sensors {
     energy: Vec<String>,
     zones: Vec<heat::ZonePlace>,
     counters: Vec<heat::Place>,
+    sums: Vec<heat::Sum>,
     cooling: Vec<heat::Place>,
     gpu: clocks::GpuPlace,
-    clocks: Vec<(String, String)>,
+    cpu: clocks::CpuPlace,
     modes: mode::Modes,
 }
 
@@ -41,9 +42,10 @@ impl Sensors {
             energy: power::find_counters(root),
             zones: heat::find_zones(root, &profile.limits.ignore_zones),
             counters: heat::find_counters(root),
+            sums: heat::find_sums(root),
             cooling: heat::find_cooling(root),
             gpu: clocks::find_gpu(root),
-            clocks: clocks::find_clocks(root),
+            cpu: clocks::find_cpu(root),
             modes: mode::Modes::find(root),
             power: profile.power.clone(),
             root: root.clone(),
@@ -61,7 +63,7 @@ impl Sensors {
         let rails: Vec<Rail> = self.rails.iter().filter_map(|place| place.read(root)).collect();
         let mut throttle: Vec<Counter> =
             self.counters.iter().filter_map(|place| heat::read_counter(root, place)).collect();
-        throttle.extend(heat::x86_counters(root));
+        throttle.extend(self.sums.iter().filter_map(|sum| heat::read_sum(root, sum)));
         let energy = self.energy.iter().filter_map(|folder| power::read_counter(root, folder));
         Sample {
             total: sample::whole(&rails, &self.power.total, self.power.scope),
@@ -70,7 +72,7 @@ impl Sensors {
             zones: self.zones.iter().filter_map(|place| heat::read_zone(root, place)).collect(),
             gpu: self.gpu.read(root),
             memory: clocks::read_memory(root),
-            cpu: clocks::read_cpu(root, &self.clocks),
+            cpu: self.cpu.read(root),
             mode: self.modes.now(root),
             throttle,
             cooling: self.cooling.iter().filter_map(|at| heat::read_cooling(root, at)).collect(),

@@ -100,6 +100,8 @@ pub struct Clock {
 /// The processor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CpuNow {
+    /// What it calls itself; most Arm processors say nothing.
+    pub model: Option<String>,
     /// Cores that run.
     pub online: Option<u32>,
     /// Who chooses the clocks.

@@ -162,6 +162,7 @@ fn an_x86_machine_tells_energy_heat_and_throttling_where_it_lets_them_be_read() 
         ("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq".into(), "2400000"),
         ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor".into(), "powersave"),
         ("sys/devices/system/cpu/online".into(), "0-1"),
+        ("proc/cpuinfo".into(), "processor\t: 0\nmodel name\t: A Processor\nprocessor\t: 1\n"),
     ];
     let files: Vec<(&str, &str)> =
         files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
@@ -171,6 +172,7 @@ fn an_x86_machine_tells_energy_heat_and_throttling_where_it_lets_them_be_read() 
     assert_eq!(sample.hottest().unwrap().celsius, 51.25);
     assert_eq!(sample.throttle, [Counter { name: "core_throttle_count".into(), count: 7 }]);
     assert_eq!(sample.cooling, [Cooling { name: "Processor".into(), state: 2 }]);
+    assert_eq!(sample.cpu.model.as_deref(), Some("A Processor"));
     assert_eq!((sample.cpu.online, sample.cpu.governor.as_deref()), (Some(2), Some("powersave")));
     assert_eq!(sample.cpu.clocks[0].hertz, Some(2_400_000_000));
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::base::units::{Bytes, Seconds};
+use super::page::size;
+use crate::base::units::Seconds;
 use crate::board::tegrastats::{Figure, Kind, Log};
 use crate::cli::fault::Fault;
 use crate::cli::setting::{Out, told};
@@ -46,9 +47,9 @@ fn text(path: &Path, log: &Log) -> String {
     log.figures.iter().for_each(|figure| table.row(row(figure)));
     let time = match log.seconds {
         Some(seconds) => format!("{} from the first to the last", Seconds(seconds as f64)),
-        None => "without times: no joules follow from them".into(),
+        None => "without times, so that no joules follow".into(),
     };
-    let memory = log.memory.map(|bytes| format!(", {} of memory", Bytes(bytes)));
+    let memory = log.memory.map(|bytes| format!("\n{} of memory", size(bytes)));
     let unknown: Vec<String> =
         log.unknown.iter().map(|(word, times)| format!("{word} ({times})")).collect();
     let beware = match unknown.len() {
@@ -60,7 +61,7 @@ fn text(path: &Path, log: &Log) -> String {
         }
     };
     format!(
-        "{}: {} lines of tegrastats, {time}{}\n\n{table}{beware}\nJoules are mean watts by seconds. Rails hang on one another: add only those that make up the whole.\n",
+        "{}\n{} lines of tegrastats, {time}{}\n\n{table}{beware}\nJoules are mean watts by seconds. Rails hang on one another: add only those\nthat make up the whole.\n",
         path.display(),
         log.lines,
         memory.unwrap_or_default()

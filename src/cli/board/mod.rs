@@ -9,7 +9,7 @@
 //! | `module`, `soc`, `model`, `kernel`, `sysroot` | what the machine says of itself; the root that was looked at |
 //! | `l4t` | Jetson Linux: `major`, `revision` |
 //! | `warnings` | a list of `kind` and `text` |
-//! | `cpu` | `cores`, `model` of the profile; `online`, `governor`, `clocks` (`name`, `hertz`, `allowed`, `built`); `isa` that kernels use on the machine that asks |
+//! | `cpu` | `cores` of the profile; `model`, of the machine where the profile has none; `online`, `governor`, `clocks` (`name`, `hertz`, `allowed`, `built`); `isa` that kernels use on the machine that asks |
 //! | `gpu` | `architecture`, `compute_capability`, `cores`, `tensor_cores`, `usable` (by its last CUDA release), `used` (by this program), `load` 0 to 1, `hertz` |
 //! | `memory` | `built_bytes`, `bandwidth_gbs`, `total_bytes`, `available_bytes`, `hertz` |
 //! | `storage`, `keys`, `software` | `internal`; `rpmb`, `ftpm`, `evidence` (the highest level that can be reached); `l4t`, `cuda`, `glibc` |
@@ -112,7 +112,7 @@ fn list(out: &Out) -> Result<(), Fault> {
     };
     let text: String = boards.iter().map(line).collect();
     let text = format!(
-        "{:<24}  {:<8}  name\n{}\n{text}\nhardware: measured on the board itself. fixture: tested on files captured from one, or made after\nits documentation. spec: from documentation alone. `--board FILE` takes a profile of your own.\n",
+        "{:<24}  {:<8}  name\n{}\n{text}\nhardware: measured on the board itself. fixture: tested on files captured from\none, or made after its documentation. spec: from documentation alone.\n`--board FILE` takes a profile of your own.\n",
         "slug",
         "tier",
         "-".repeat(72)

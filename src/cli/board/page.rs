@@ -2,7 +2,6 @@
 
 use super::Seen;
 use super::value::built;
-use crate::base::units::Bytes;
 use crate::board::{Clock, Detected, Sample, Scope, Tier, Total};
 use crate::cli::table::Table;
 
@@ -20,6 +19,14 @@ pub(super) fn text(seen: &Seen) -> String {
         heading("It takes now") + &power(seen),
     ];
     head + &blocks.concat()
+}
+
+/// Bytes in the unit in which modules are sold.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64),
+    }
 }
 
 fn heading(words: &str) -> String {
@@ -84,7 +91,7 @@ fn allows(seen: &Seen) -> String {
     };
     let limits = &profile.limits;
     let told = [
-        limits.memory.map(|bytes| format!("{} of memory", Bytes(bytes))),
+        limits.memory.map(|bytes| format!("{} of memory", size(bytes))),
         limits.celsius.map(|celsius| format!("a pause at {celsius:.0} °C")),
     ];
     let told: Vec<String> = told.into_iter().flatten().collect();
@@ -99,7 +106,8 @@ fn allows(seen: &Seen) -> String {
 
 fn processor(seen: &Seen) -> String {
     let (profile, now) = (&seen.found.profile.cpu, &seen.sample.cpu);
-    let model = profile.model.as_deref().unwrap_or("of a model that is not known");
+    let model = profile.model.as_deref().or(now.model.as_deref());
+    let model = model.unwrap_or("of a model that is not known");
     let cores = match (profile.cores, now.online) {
         (Some(cores), Some(online)) if online != cores => format!("{online} of {cores} cores run"),
         (Some(cores), _) => format!("{cores} cores"),
@@ -131,12 +139,12 @@ fn gpu(seen: &Seen) -> String {
 fn memory(seen: &Seen) -> String {
     let now = &seen.sample.memory;
     let memory = seen.found.profile.memory.as_ref();
-    let size = memory.and_then(|memory| built(memory, now.total));
+    let whole = memory.and_then(|memory| built(memory, now.total));
     let told = [
-        size.map(|bytes| format!("{} built in", Bytes(bytes))),
+        whole.map(|bytes| format!("{} built in", size(bytes))),
         memory.map(|memory| format!("{} GB/s", memory.bandwidth)),
-        now.total.map(|bytes| format!("{} counted by the kernel", Bytes(bytes))),
-        now.available.map(|bytes| format!("{} available now", Bytes(bytes))),
+        now.total.map(|bytes| format!("{} counted by the kernel", size(bytes))),
+        now.available.map(|bytes| format!("{} available now", size(bytes))),
     ];
     let told: Vec<String> = told.into_iter().flatten().collect();
     if told.is_empty() { "not known".into() } else { told.join(", ") }
@@ -159,7 +167,15 @@ fn limits(seen: &Seen) -> String {
         (None, None) => "none".into(),
     };
     let heat = match sample.hottest() {
-        Some(zone) => format!("{:.1} °C at {}, the hottest", zone.celsius, zone.name),
+        Some(zone) => {
+            let room = profile.limits.celsius.map(|limit| limit - zone.celsius);
+            let room = match room {
+                Some(room) if room >= 0.0 => format!("; {room:.0} below the pause"),
+                Some(room) => format!("; {:.0} ABOVE the pause", -room),
+                None => String::new(),
+            };
+            format!("{:.1} °C at {}, the hottest{room}", zone.celsius, zone.name)
+        }
         None => "no zone tells its temperature".into(),
     };
     let mut text = line("power mode", &mode) + &line("heat", &heat);

@@ -24,7 +24,7 @@ pub(super) fn of(seen: &Seen) -> Value {
         "module": found.module, "soc": found.soc, "model": found.model,
         "l4t": found.l4t, "kernel": found.kernel, "sysroot": told(root.path()),
         "warnings": found.warnings.iter().map(warning).collect::<Vec<_>>(),
-        "cpu": { "cores": profile.cpu.cores, "model": profile.cpu.model,
+        "cpu": { "cores": profile.cpu.cores, "model": profile.cpu.model.as_ref().or(sample.cpu.model.as_ref()),
             "online": sample.cpu.online, "governor": sample.cpu.governor,
             "clocks": sample.cpu.clocks, "isa": isa },
         "gpu": gpu(seen),
