@@ -25,7 +25,12 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
         &step,
         "command model device threads batch micro_batch recompute train sparsity_percent \
          sparsity_of allocation method plan instruction_set warm_up repetitions step_seconds \
-         step_seconds_min step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes",
+         step_seconds_min step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes \
+         void machine",
+    );
+    same_keys(
+        &step["machine"],
+        "board power_mode seconds readings joules energy_covers hottest_celsius throttled paused_seconds",
     );
     same_keys(&step["memory"], "activations indices weights gradient momentum undo samples");
     let latency = json(home.path(), "bench latency --model base.esm --repetitions 3");
@@ -33,13 +38,13 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
         &latency,
         "command model device threads batch sparsity_percent sparsity_of allocation plan \
          instruction_set warm_up repetitions median_ns p95_ns p99_ns min_ns max_ns \
-         peak_bytes macs macs_dense notes",
+         peak_bytes macs macs_dense notes void machine",
     );
     let load = json(home.path(), "bench load --model base.esm --repetitions 3");
     same_keys(
         &load,
         "command file file_bytes device threads plan warm_up repetitions load_seconds \
-         load_seconds_min load_seconds_max first_prediction_seconds phase_seconds",
+         load_seconds_min load_seconds_max first_prediction_seconds phase_seconds void machine",
     );
     same_keys(&load["phase_seconds"], "open verify read plan first_prediction");
     assert_eq!(load["file_bytes"], fs::metadata(home.path().join("base.esm")).unwrap().len());
@@ -110,6 +115,48 @@ fn what_cannot_be_measured_is_refused() {
         ("latency --model cnn16 --sparsity 1", 2, &["sparsity is 1"]),
         ("load --model cnn16", 3, &["cnn16"]),
         ("load --model out.esm", 3, &["out.esm"]),
+    ] {
+        refused(home.path(), &format!("bench {words}"), code, phrases);
+    }
+}
+
+/// A result of `bench all` with one row, as far as `compare` reads it.
+fn result(board: &str, seconds: f64, void: bool) -> String {
+    let words = "bench step --model kws-cnn --batch 32 --sparsity 0.9";
+    serde_json::json!({
+        "command": "bench all", "version": "0.1.0", "threads": 2,
+        "board": { "slug": board, "name": "A board", "power": { "mode": "15W" },
+                   "cpu": { "governor": "performance", "isa": "neon" } },
+        "rows": [{ "words": words, "void": void,
+                   "result": { "command": "bench step", "step_seconds": seconds, "peak_bytes": 1000 } }],
+    })
+    .to_string()
+}
+
+#[test]
+fn two_results_are_put_side_by_side_with_what_makes_them_different() {
+    let home = folder();
+    let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
+    write("a.json", &result("one", 0.2, false));
+    write("b.json", &result("one", 0.1, false));
+    write("void.json", &result("two", 0.1, true));
+    let told = json(home.path(), "bench compare a.json b.json");
+    assert_eq!(told["differences"], serde_json::json!([]));
+    assert_eq!((&told["rows"][0]["ratio"], &told["rows"][1]["ratio"]), (&0.5.into(), &1.0.into()));
+    let told = json(home.path(), "bench compare a.json void.json");
+    assert_eq!(told["differences"], serde_json::json!(["board: A one, B two"]));
+    assert!(told["rows"][0]["ratio"].is_null(), "a void row is compared with nothing: {told}");
+    let page = done(home.path(), "bench compare a.json b.json");
+    assert!(page.contains("200.000 ms  100.000 ms  0.500"), "{page}");
+    write("other.json", &result("one", 0.1, false).replace("kws-cnn", "har-cnn"));
+    let told = json(home.path(), "bench compare a.json other.json");
+    assert_eq!(told["alone"].as_array().unwrap().len(), 4, "{told}");
+    write("no.json", "{}");
+    for (words, code, phrases) in [
+        ("compare a.json no.json", 2, &["no.json", "bench all"][..]),
+        ("compare a.json base.esm", 2, &["base.esm", "bench all"]),
+        ("compare a.json nowhere.json", 3, &["nowhere.json"]),
+        ("all --quick --out out.esm", 4, &["out.esm"]),
     ] {
         refused(home.path(), &format!("bench {words}"), code, phrases);
     }

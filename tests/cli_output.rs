@@ -63,7 +63,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     same_keys(
         &forget,
         "command file id data model parent file_bytes scenario seed method plan forget_samples \
-         retain_samples test_samples dropped_weights rte_seconds models epochs anchor \
+         retain_samples test_samples dropped_weights rte_seconds machine models epochs anchor \
          warnings",
     );
     let words = "evaluate --model f.esm --data made --scenario subject=p11 --retrained p.esm";

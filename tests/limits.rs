@@ -158,3 +158,27 @@ fn a_small_board_refuses_what_it_cannot_hold_with_the_numbers() {
     let told = json(folder.path(), &dry);
     assert!(told.to_string().contains("2147483648"), "{told}");
 }
+
+#[test]
+fn a_row_during_which_the_machine_throttled_is_void() {
+    let folder = folder();
+    let root = sim(folder.path());
+    let words = "bench latency --model cnn16 --repetitions 400 --duty 0.05 --sysroot sim --json";
+    let measure = || command(folder.path(), words).stdout(Stdio::piped()).spawn().unwrap();
+    let told = |child: std::process::Child| -> Value {
+        let said = Said::from(child.wait_with_output().unwrap());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        serde_json::from_str(&said.out).unwrap()
+    };
+    let whole = told(measure());
+    assert_eq!((&whole["void"], &whole["machine"]["throttled"]), (&value!(false), &value!([])));
+    let counter = root.join("sys/class/hwmon/hwmon1/oc1_event_cnt");
+    let count: u64 = fs::read_to_string(&counter).unwrap().trim().parse().unwrap();
+    let mut child = measure();
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(child.try_wait().unwrap().is_none(), "too short to be disturbed");
+    fs::write(&counter, format!("{}\n", count + 2)).unwrap();
+    let void = told(child);
+    assert_eq!(void["void"], true, "{void}");
+    assert_eq!(void["machine"]["throttled"][0]["count"], 2, "{void}");
+}

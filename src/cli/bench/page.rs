@@ -87,7 +87,8 @@ fn bars(all: &[Figure], name: &str, title: &str, axis: &str, scale: f64) -> Bars
         };
         BarSeries { name: ends.clone(), bars: groups.iter().map(of_group).collect() }
     });
-    let note = "of the prunable weights; uniform over layers. A void row has no bar.".into();
+    let note =
+        "sparsity of the prunable weights, the same in every layer; a void row has no bar".into();
     Bars { title: title.into(), note, axis: axis.into(), groups, series: series.to_vec() }
 }
 
@@ -105,6 +106,7 @@ fn erasing(value: &Value) -> Table {
         let metric = |name: &str| {
             way["report"][name]["value"].as_f64().map_or("–".into(), |v| format!("{v:.1}"))
         };
+        let seconds = way["whole_seconds"].as_f64().filter(|_| way["erased"].is_object());
         table.rows.push(vec![
             way["way"].as_str().unwrap_or_default().into(),
             way["erased"]["guarantee"].as_str().unwrap_or("–").into(),
@@ -112,7 +114,7 @@ fn erasing(value: &Value) -> Table {
             metric("ra").into(),
             metric("ta").into(),
             metric("mia_efficacy").into(),
-            way["whole_seconds"].as_f64().map_or("–".into(), |s| format!("{s:.2}")).into(),
+            seconds.map_or("–".into(), |s| format!("{s:.2}")).into(),
         ]);
     }
     table
