@@ -30,7 +30,7 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
     );
     same_keys(
         &step["machine"],
-        "board power_mode seconds readings joules energy_covers hottest_celsius throttled paused_seconds",
+        "board power_mode seconds readings joules energy_covers hottest_celsius throttled held_back paused_seconds",
     );
     same_keys(&step["memory"], "activations indices weights gradient momentum undo samples");
     let latency = json(home.path(), "bench latency --model base.esm --repetitions 3");

@@ -181,4 +181,10 @@ fn a_row_during_which_the_machine_throttled_is_void() {
     let void = told(child);
     assert_eq!(void["void"], true, "{void}");
     assert_eq!(void["machine"]["throttled"][0]["count"], 2, "{void}");
+    fs::write(root.join("sys/class/thermal/cooling_device0/cur_state"), "1\n").unwrap();
+    let void = told(measure());
+    assert_eq!(
+        (&void["void"], &void["machine"]["held_back"]),
+        (&value!(true), &value!(["cpufreq-cpu0"]))
+    );
 }

@@ -1,5 +1,6 @@
 //! Somebody who reads the sensors while work goes on: energy, heat, throttling.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Reading {
     pub hottest: Option<f64>,
     /// Counters of throttling.
     pub throttle: Vec<Counter>,
+    /// Names of what is held back against heat.
+    pub held: Vec<String>,
 }
 
 impl Reading {
@@ -58,6 +61,7 @@ impl From<&Sample> for Reading {
             counters: sample.energy.clone(),
             hottest: sample.hottest().map(|zone| zone.celsius),
             throttle: sample.throttle.clone(),
+            held: sample.held().map(|cooling| cooling.name.clone()).collect(),
         }
     }
 }
@@ -91,6 +95,15 @@ pub struct Seen {
     pub hottest_celsius: Option<f64>,
     /// Counters of throttling that rose meanwhile, and by how much.
     pub throttled: Vec<Counter>,
+    /// Names of what was held back against heat at some reading.
+    pub held_back: Vec<String>,
+}
+
+impl Seen {
+    /// Whether the machine was as fast as it is throughout, as far as it tells.
+    pub fn free(&self) -> bool {
+        self.throttled.is_empty() && self.held_back.is_empty()
+    }
 }
 
 /// Energy, as far as it is known without a gap.
@@ -134,6 +147,7 @@ struct Inner {
     watch: Stopwatch,
     meter: Meter,
     first: Vec<Counter>,
+    held: BTreeSet<String>,
     now: Reading,
     hottest: Option<f64>,
     readings: u64,
@@ -153,6 +167,7 @@ impl Inner {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
+        self.held.extend(now.held.iter().cloned());
         self.now = now;
         self.readings += 1;
     }
@@ -170,6 +185,7 @@ impl Inner {
             energy_covers: self.now.covers(),
             hottest_celsius: self.hottest,
             throttled: self.now.throttle.iter().filter_map(rose).collect(),
+            held_back: self.held.iter().cloned().collect(),
         }
     }
 }
@@ -213,6 +229,7 @@ impl Observer {
             watch: Stopwatch::start(),
             meter: Meter::default(),
             first: Vec::new(),
+            held: BTreeSet::new(),
             now: Reading::default(),
             hottest: None,
             readings: 0,
@@ -305,7 +322,8 @@ mod tests {
             self.0 += 1;
             let counter = |name: &str, count| Counter { name: name.into(), count };
             let throttle = vec![counter("oc1", self.0), counter("still", 7)];
-            Reading { hottest: Some(50.0 - self.0 as f64), throttle, ..at(5.0) }
+            let held = Vec::from_iter((self.0 == 1).then(|| "cpu".into()));
+            Reading { hottest: Some(50.0 - self.0 as f64), throttle, held, ..at(5.0) }
         }
     }
 
@@ -316,6 +334,7 @@ mod tests {
         let seen = observer.seen();
         assert!(seen.readings >= 2 && seen.hottest_celsius == Some(49.0), "{seen:?}");
         assert_eq!(seen.throttled, [Counter { name: "oc1".into(), count: seen.readings - 1 }]);
+        assert!(seen.held_back == ["cpu"] && !seen.free());
         let joules = seen.joules.unwrap();
         assert!(joules > 0.0 && joules <= 5.0 * seen.seconds, "{seen:?}");
     }

@@ -170,7 +170,7 @@ impl Machine {
     /// itself back meanwhile. Gives the same as text.
     pub(super) fn seal(&self, measured: &mut Value) -> String {
         let (mut told, taken) = self.taken();
-        let void = taken["throttled"].as_array().is_some_and(|all| !all.is_empty());
+        let void = !self.governor.taken().seen.free();
         if let Value::Object(all) = measured {
             all.insert("void".into(), void.into());
             all.insert("machine".into(), taken);
@@ -203,7 +203,8 @@ fn told(taken: &Taken) -> String {
         parts.push(format!("paused {} {why}", Seconds(*seconds)));
     }
     let throttled = |Counter { name, count }: &Counter| format!("{name} +{count}");
-    let throttled: Vec<String> = seen.throttled.iter().map(throttled).collect();
+    let held = seen.held_back.iter().map(|name| format!("{name} held back"));
+    let throttled: Vec<String> = seen.throttled.iter().map(throttled).chain(held).collect();
     if !throttled.is_empty() {
         parts.push(format!("THROTTLED: {}", throttled.join(", ")));
     }

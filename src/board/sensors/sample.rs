@@ -160,24 +160,9 @@ impl Sample {
         self.zones.iter().filter(real).max_by(|a, b| a.celsius.total_cmp(&b.celsius))
     }
 
-    /// Names of what held the machine back between `before` and now: counters that rose, and what was, or
-    /// is, throttled against heat. A counter that is not in `before` counts from 0.
-    pub fn throttled_since(&self, before: &Self) -> Vec<String> {
-        let rose = |counter: &&Counter| {
-            let was = before.throttle.iter().find(|was| was.name == counter.name);
-            counter.count > was.map_or(0, |was| was.count)
-        };
-        let rose = self.throttle.iter().filter(rose).map(|counter| &counter.name);
-        let held = |cooling: &&Cooling| cooling.state > 0;
-        let now = self.cooling.iter().filter(held).map(|cooling| &cooling.name);
-        let then = before.cooling.iter().filter(held).map(|cooling| &cooling.name);
-        let mut names: Vec<String> = Vec::new();
-        for name in rose.chain(now).chain(then) {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names
+    /// What is held back against heat now.
+    pub fn held(&self) -> impl Iterator<Item = &Cooling> {
+        self.cooling.iter().filter(|cooling| cooling.state > 0)
     }
 }
 

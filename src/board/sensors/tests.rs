@@ -189,18 +189,12 @@ fn energy_is_counted_over_one_turn_of_its_counter() {
 
 #[test]
 fn what_held_the_machine_back_is_named() {
-    let at = |count, state| Sample {
-        throttle: vec![
-            Counter { name: "oc1".into(), count },
-            Counter { name: "oc2".into(), count: 5 },
-        ],
+    let at = |state| Sample {
         cooling: vec![Cooling { name: "cpu-throttle-alert".into(), state }],
         ..Sample::default()
     };
-    assert!(at(3, 0).throttled_since(&at(3, 0)).is_empty());
-    assert_eq!(at(4, 0).throttled_since(&at(3, 0)), ["oc1"]);
-    assert_eq!(at(3, 1).throttled_since(&at(3, 0)), ["cpu-throttle-alert"]);
-    assert_eq!(at(3, 0).throttled_since(&at(3, 1)), ["cpu-throttle-alert"], "it was at first");
+    assert_eq!(at(0).held().count(), 0);
+    assert_eq!(at(1).held().next().unwrap().name, "cpu-throttle-alert");
 }
 
 #[test]

@@ -38,14 +38,12 @@ pub(super) const SPARSITIES: [&str; 3] = ["0", "0.9", "0.95"];
 /// The words of the rows that make files, without what all rows share.
 fn made(folder: &Path) -> [Vec<String>; 2] {
     let path = |name: &str| folder.join(name).display().to_string();
-    let train = format!(
-        "train --model cnn16 --data made --epochs 4 --batch 64 --rate 0.1 --without subject=p01,p02,p03,p04 --provenance population --out"
-    );
-    let prune = format!("prune --data made --sparsity 0.9 --anchor 200");
     let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
-    let mut first = words(&train);
+    let mut first = words(
+        "train --model cnn16 --data made --epochs 4 --batch 64 --rate 0.1 --without subject=p01,p02,p03,p04 --provenance population --out",
+    );
     first.push(path("dense.esm"));
-    let mut second = words(&prune);
+    let mut second = words("prune --data made --sparsity 0.9 --anchor 200");
     second.extend(["--model".into(), path("dense.esm"), "--out".into(), path("base.esm")]);
     [first, second]
 }
