@@ -97,7 +97,7 @@ fn a_home_pauses_counts_energy_and_falls_back_when_none_is_left() {
         done(stage.path(), "ingest --home home --input samples.jsonl");
     }
     let plain = json(free.path(), "adapt --home home --epochs 3 --batch 16 --sysroot sim");
-    let words = "adapt --home home --epochs 3 --batch 16 --sysroot sim --duty 0.5";
+    let words = "adapt --home home --epochs 3 --batch 16 --sysroot sim --duty 0.05";
     let slow = json(paced.path(), words);
     assert_eq!(plain["id"], slow["id"], "a pause changed the model");
     let pause = |value: &Value| value["machine"]["paused_seconds"]["duty"].as_f64().unwrap();
