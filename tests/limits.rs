@@ -163,7 +163,7 @@ fn a_small_board_refuses_what_it_cannot_hold_with_the_numbers() {
 fn a_row_during_which_the_machine_throttled_is_void() {
     let folder = folder();
     let root = sim(folder.path());
-    let words = "bench latency --model cnn16 --repetitions 400 --duty 0.05 --sysroot sim --json";
+    let words = "bench latency --model cnn16 --repetitions 1500 --duty 0.05 --sysroot sim --json";
     let measure = || command(folder.path(), words).stdout(Stdio::piped()).spawn().unwrap();
     let told = |child: std::process::Child| -> Value {
         let said = Said::from(child.wait_with_output().unwrap());
