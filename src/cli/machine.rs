@@ -169,11 +169,11 @@ impl Machine {
     /// Adds to what was measured what that took of the machine, and whether it is void, as the machine held
     /// itself back meanwhile. Gives the same as text.
     pub(super) fn seal(&self, measured: &mut Value) -> String {
-        let (mut told, taken) = self.taken();
-        let void = !self.governor.taken().seen.free();
+        let taken = self.governor.taken();
+        let (mut told, void) = (told(&taken), !taken.seen.free());
         if let Value::Object(all) = measured {
             all.insert("void".into(), void.into());
-            all.insert("machine".into(), taken);
+            all.insert("machine".into(), self.value(&taken));
         }
         if void {
             told +=
@@ -185,11 +185,15 @@ impl Machine {
     /// What was taken, as a line and as JSON.
     pub(super) fn taken(&self) -> (String, Value) {
         let taken = self.governor.taken();
+        (told(&taken), self.value(&taken))
+    }
+
+    fn value(&self, taken: &Taken) -> Value {
         let mut value = json!({ "board": self.slug, "power_mode": self.mode });
-        if let (Value::Object(all), Value::Object(more)) = (&mut value, plain(&taken)) {
+        if let (Value::Object(all), Value::Object(more)) = (&mut value, plain(taken)) {
             all.extend(more);
         }
-        (told(&taken), value)
+        value
     }
 }
 

@@ -72,14 +72,9 @@ impl Home {
     }
 
     /// Sets how many joules an adaptation or an erasure may take; `None` for no limit. Without a gauge that
-    /// answers nothing holds to it: whoever sets a limit makes sure that there is one ([`Home::gauges`]).
+    /// answers nothing holds to it: whoever sets a limit makes sure that there is one.
     pub fn limit_energy(&mut self, joules: Option<f64>) {
         self.energy.limit = joules;
-    }
-
-    /// Whether energy is measured here.
-    pub fn gauges(&self) -> bool {
-        self.energy.now().is_some()
     }
 
     /// Joules since the gauge began.

@@ -173,8 +173,8 @@ impl Call {
     /// The same on `machine`: with the memory that its board lets a run have, where nobody said how much.
     ///
     /// # Errors
-    /// If energy is limited and `home` has no gauge of it that answers.
-    pub(super) fn on(mut self, machine: &Machine, home: &Home) -> Result<Self, Fault> {
+    /// If energy is limited and nothing measures it.
+    pub(super) fn on(mut self, machine: &Machine) -> Result<Self, Fault> {
         let board = machine.memory(None).map(|bytes| bytes.0);
         let (memory, joules) = match &mut self {
             Self::Adapt(how) => (&mut how.memory, how.joules),
@@ -182,7 +182,7 @@ impl Call {
             _ => return Ok(self),
         };
         *memory = memory.or(board);
-        if joules.is_some() && !home.gauges() {
+        if joules.is_some() && machine.gauge()().is_none() {
             return Err(Fault::Usage(
                 "--max-joules: no sensor of power answers on this machine; `unlearn board` tells what there is".into(),
             ));

@@ -123,7 +123,7 @@ pub(super) fn ask_within(
             let call = match &machine {
                 Some(machine) => {
                     held.home.set_gauge(machine.gauge());
-                    call.on(machine, &held.home)?
+                    call.on(machine)?
                 }
                 None => call,
             };

@@ -270,7 +270,7 @@ impl Shared {
     }
 
     fn answer(&self, call: Call) -> Result<Value, Fault> {
-        let call = call.on(&self.machine, &self.lock().home)?;
+        let call = call.on(&self.machine)?;
         match call {
             Call::Predict { samples } => {
                 let mut inner = self.lock();
