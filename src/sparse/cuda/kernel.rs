@@ -1,0 +1,71 @@
+//! The kernels: their names, and the sources that are compiled in.
+
+/// One file for each kind of work, in the order in which they are compiled as one unit.
+pub const SOURCES: [(&str, &str); 7] = [
+    ("common.cuh", include_str!("kernels/common.cuh")),
+    ("packed.cu", include_str!("kernels/packed.cu")),
+    ("conv.cu", include_str!("kernels/conv.cu")),
+    ("weight_gradient.cu", include_str!("kernels/weight_gradient.cu")),
+    ("norm.cu", include_str!("kernels/norm.cu")),
+    ("pointwise.cu", include_str!("kernels/pointwise.cu")),
+    ("pool.cu", include_str!("kernels/pool.cu")),
+];
+
+macro_rules! kernels {
+    ($($kernel:ident = $name:literal,)*) => {
+        /// A kernel.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs)] // Each is documented where it is written.
+        pub enum Kernel { $($kernel,)* }
+
+        impl Kernel {
+            /// Every kernel.
+            pub const ALL: &[Self] = &[$(Self::$kernel,)*];
+
+            /// Its name in the sources.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kernel => $name,)* }
+            }
+        }
+    };
+}
+
+kernels! {
+    LoadInput = "load_input",
+    Expand = "expand",
+    ConvF32 = "conv_f32",
+    ConvTf32 = "conv_tf32",
+    ConvF16 = "conv_f16",
+    ConvBf16 = "conv_bf16",
+    WeightGradientF32 = "weight_gradient_f32",
+    WeightGradientTf32 = "weight_gradient_tf32",
+    WeightGradientF16 = "weight_gradient_f16",
+    WeightGradientBf16 = "weight_gradient_bf16",
+    SumPartials = "sum_partials",
+    ColumnSums = "column_sums",
+    Moments = "moments",
+    MomentsFinish = "moments_finish",
+    NormFrozen = "norm_frozen",
+    Normalise = "normalise",
+    NormProducts = "norm_products",
+    NormProductsFinish = "norm_products_finish",
+    NormInputGradient = "norm_input_gradient",
+    Relu = "relu",
+    ReluBackward = "relu_backward",
+    Add = "add",
+    CopyOrAdd = "copy_or_add",
+    CrossEntropy = "cross_entropy",
+    LossTotal = "loss_total",
+    Update = "update",
+    MaxPool = "max_pool",
+    MaxPoolBackward = "max_pool_backward",
+    AvgPool = "avg_pool",
+    AvgPoolBackward = "avg_pool_backward",
+    PadShortcut = "pad_shortcut",
+    PadShortcutBackward = "pad_shortcut_backward",
+}
+
+/// All sources as one text, with lines that name each file.
+pub fn source() -> String {
+    SOURCES.iter().map(|(name, text)| format!("#line 1 \"{name}\"\n{text}\n")).collect()
+}

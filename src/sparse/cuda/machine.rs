@@ -1,0 +1,157 @@
+//! What a CUDA device can do for the engine: memory, copies, launches, recorded graphs.
+//!
+//! Behind it stands a card ([`super::Card`]), or, in tests, the kernels compiled for the processor and
+//! run thread by thread: what launches them cannot tell.
+
+use super::error::CudaError;
+use super::kernel::Kernel;
+
+/// An address in a device's memory, in bytes. 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Address(pub u64);
+
+impl Address {
+    /// The address of the `f32` (or `u32`) at `index` from here.
+    #[must_use]
+    pub fn at(self, index: usize) -> Self {
+        Self(self.0 + 4 * index as u64)
+    }
+}
+
+/// Blocks of threads, and threads in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Blocks in x, y and z.
+    pub blocks: [u32; 3],
+    /// Threads of a block, all in x.
+    pub threads: u32,
+}
+
+/// One argument of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arg<'a> {
+    /// A pointer.
+    Address(Address),
+    /// An `unsigned int`.
+    Word(u32),
+    /// A `float`.
+    Real(f32),
+    /// A structure whose fields are all `int`, by value.
+    Ints(&'a [i32]),
+}
+
+/// A compute capability: 8.7 is `[8, 7]`.
+pub type Capability = [u32; 2];
+
+/// What a device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardFacts {
+    /// Its place among the devices, from 0.
+    pub ordinal: u32,
+    /// Its name.
+    pub name: String,
+    /// Its compute capability.
+    pub capability: Capability,
+    /// Version of the driver's CUDA: 12.6 is `[12, 6]`.
+    pub driver: [u32; 2],
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// Whether it shares the processor's memory.
+    pub integrated: bool,
+    /// Whether pointers mean the same to both.
+    pub unified_addressing: bool,
+    /// Whether both may touch managed memory at once.
+    pub concurrent_managed_access: bool,
+    /// Whether it reads memory that nobody registered, such as a mapped file.
+    pub pageable_access: bool,
+    /// Whether it does so through the processor's page tables.
+    pub host_page_tables: bool,
+}
+
+/// A recorded sequence of launches, by number; it belongs to the machine that recorded it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording(pub u32);
+
+/// A device with one stream: whatever is asked of it happens in the order asked.
+///
+/// Launches return before they have run; [`Machine::download`] and [`Machine::wait`] wait for all before
+/// them. What fails within a kernel is told by the next call that waits.
+pub trait Machine: Send {
+    /// What it says of itself.
+    fn facts(&self) -> &CardFacts;
+
+    /// Bytes of its memory that nobody has.
+    ///
+    /// # Errors
+    /// If the device does not answer.
+    fn free_memory(&self) -> Result<u64, CudaError>;
+
+    /// `bytes` bytes of zeros, at a multiple of 256.
+    ///
+    /// # Errors
+    /// [`CudaError::Memory`] if there are not as many.
+    fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError>;
+
+    /// Gives back what [`Machine::allocate`] gave. Waits for what is under way.
+    fn release(&mut self, address: Address);
+
+    /// Copies bytes to the device. `from` may be changed as soon as this returns.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    fn upload(&mut self, to: Address, from: &[u8]) -> Result<(), CudaError>;
+
+    /// Copies bytes from the device, after all that was asked before.
+    ///
+    /// # Errors
+    /// If the copy, or anything before it, fails.
+    fn download(&mut self, from: Address, to: &mut [u8]) -> Result<(), CudaError>;
+
+    /// Zeroes bytes.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    fn clear(&mut self, to: Address, bytes: u64) -> Result<(), CudaError>;
+
+    /// Copies bytes within the device.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    fn copy(&mut self, from: Address, to: Address, bytes: u64) -> Result<(), CudaError>;
+
+    /// Launches a kernel. Its arguments were checked by the launcher that calls this.
+    ///
+    /// # Errors
+    /// If the kernel cannot be compiled, loaded or launched.
+    fn launch(&mut self, kernel: Kernel, grid: Grid, args: &[Arg<'_>]) -> Result<(), CudaError>;
+
+    /// From now on launches, clears and copies within the device are recorded and not run.
+    /// Only kernels that were launched before may be, and no upload, download or allocation.
+    ///
+    /// # Errors
+    /// [`CudaError::NoRecording`] if the device cannot.
+    fn record(&mut self) -> Result<(), CudaError>;
+
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// If something of it cannot be recorded; then nothing is kept.
+    fn recorded(&mut self) -> Result<Recording, CudaError>;
+
+    /// Runs what was recorded.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    fn replay(&mut self, recording: Recording) -> Result<(), CudaError>;
+
+    /// Forgets a recording.
+    fn forget(&mut self, recording: Recording);
+
+    /// Waits for all that was asked.
+    ///
+    /// # Errors
+    /// If any of it failed.
+    fn wait(&mut self) -> Result<(), CudaError>;
+}
