@@ -176,7 +176,7 @@ impl MemoryArgs {
             let peak = |way: Compute, run: &RunBytes| around.peak(way.piece(batch), run).total();
             let fitted = match fixed {
                 Some(fixed) => fit(network, batch, recipe, kept_or_again(fixed), limit.0, peak),
-                None => fit(network, batch, recipe, ways(batch, compute.isa), limit.0, peak),
+                None => fit(network, batch, recipe, ways(batch, compute.device), limit.0, peak),
             };
             compute = fitted.map_err(|last| {
                 let last = last.unwrap_or(compute);

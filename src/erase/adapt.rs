@@ -187,7 +187,7 @@ impl Home {
         let Some(limit) = self.memory else { return Ok(isa.into()) };
         let (recipe, batch) = (leg.recipe()?, leg.recipe()?.batch);
         let peak = |_, run: &RunBytes| around.peak(network, run);
-        fit(network, batch, &recipe, ways(batch, isa), limit, peak).map_err(|last| {
+        fit(network, batch, &recipe, ways(batch, isa.into()), limit, peak).map_err(|last| {
             let last = last.unwrap_or_else(|| isa.into());
             let needed = around.peak(network, &planned(network, batch, &recipe, last));
             HomeError::Memory { what, needed, limit }

@@ -4,19 +4,30 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::card::{CardBytes, CardEngine};
+use super::device::Device;
 use super::network::Network;
 use super::plan::{Mode, Plan};
 use super::walk::Walk;
-use crate::sparse::{Blocked, Isa, LANES, Loss, Saved, cross_entropy, softmax};
+use crate::sparse::cuda::CudaError;
+use crate::sparse::{Blocked, Isa, LANES, Loss, Saved, Step, cross_entropy, softmax, softmax_of};
 
 /// A plan with its memory.
+///
+/// What fails on a CUDA device is told by [`Engine::trouble`]: until it is asked, passes after the failure
+/// do nothing, and what they give are no numbers.
 pub struct Engine {
     plan: Plan,
-    isa: Isa,
-    arena: Arena,
-    saved: Vec<Vec<Saved>>,
-    scratch: Vec<f32>,
+    runs: Runs,
     samples: usize,
+}
+
+/// Where a plan runs.
+enum Runs {
+    Cpu { isa: Isa, arena: Arena, saved: Vec<Vec<Saved>>, scratch: Vec<f32> },
+    Card(Box<CardEngine>),
+    /// On a device that could not be had.
+    Nowhere(CudaError),
 }
 
 /// Values that begin on a cache line, so that no vector of sixteen straddles two.
@@ -60,7 +71,69 @@ impl Engine {
     /// same description and masks.
     pub fn of(plan: Plan, isa: Isa) -> Self {
         let saved = plan.slots.iter().map(|&channels| vec![Saved::default(); channels]).collect();
-        Self { arena: Arena::new(plan.arena), plan, isa, saved, scratch: Vec::new(), samples: 0 }
+        let arena = Arena::new(plan.arena);
+        Self { plan, runs: Runs::Cpu { isa, arena, saved, scratch: Vec::new() }, samples: 0 }
+    }
+
+    /// As [`Engine::of`], on `device`: a plan for a CUDA device is one of [`Plan::for_card`], and
+    /// `network` the one that it was made for.
+    pub fn on(network: &Network, plan: Plan, device: Device) -> Self {
+        match device {
+            Device::Cpu(isa) => Self::of(plan, isa),
+            Device::Cuda { ordinal, precision, .. } => {
+                let runs = match CardEngine::new(network, &plan, ordinal, precision) {
+                    Ok(card) => Runs::Card(Box::new(card)),
+                    Err(fault) => Runs::Nowhere(fault),
+                };
+                Self { plan, runs, samples: 0 }
+            }
+        }
+    }
+
+    /// An engine that only evaluates, on `device`, in batches of up to `batch` samples.
+    ///
+    /// # Panics
+    /// If `batch` is 0.
+    pub fn evaluating(network: &Network, batch: usize, device: Device) -> Self {
+        Self::whole(network, batch, Mode::Evaluate, device)
+    }
+
+    /// An engine of [`Mode::Frozen`] on `device`, in batches of up to `batch` samples.
+    ///
+    /// # Panics
+    /// If `batch` is 0.
+    pub fn frozen(network: &Network, batch: usize, device: Device) -> Self {
+        Self::whole(network, batch, Mode::Frozen, device)
+    }
+
+    fn whole(network: &Network, batch: usize, mode: Mode, device: Device) -> Self {
+        let all = vec![true; network.description.nodes.len()];
+        let plan = match device {
+            Device::Cpu(_) => Plan::new(network, batch, mode),
+            Device::Cuda { .. } => Plan::for_card(network, batch, mode, false, &all),
+        };
+        Self::on(network, plan, device)
+    }
+
+    /// Whether all went well so far.
+    ///
+    /// # Errors
+    /// What failed first on the device.
+    pub fn trouble(&self) -> Result<(), CudaError> {
+        let fault = match &self.runs {
+            Runs::Cpu { .. } => None,
+            Runs::Card(card) => card.fault(),
+            Runs::Nowhere(fault) => Some(fault),
+        };
+        fault.map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Bytes of a CUDA device's memory that `plan` takes.
+    ///
+    /// # Errors
+    /// If no kernel can run it.
+    pub fn card_bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
+        CardEngine::bytes(network, plan)
     }
 
     /// The plan that this engine runs.
@@ -83,7 +156,12 @@ impl Engine {
         let description = &network.description;
         let place = &self.plan.tensors[0].activation;
         let geometry = place.geometry;
-        let [values] = self.arena.parts([place.of(Blocked::blocks(samples))]);
+        let arena = match &mut self.runs {
+            Runs::Cpu { arena, .. } => arena,
+            Runs::Card(card) => return card.load(&self.plan, network, samples, fill),
+            Runs::Nowhere(_) => return,
+        };
+        let [values] = arena.parts([place.of(Blocked::blocks(samples))]);
         if place.shared {
             geometry.clear_halo(values);
         }
@@ -115,7 +193,10 @@ impl Engine {
     /// Runs the loaded batch forward. In [`Mode::Train`], moves the running statistics of batch norms
     /// that learn.
     pub fn forward(&mut self, network: &mut Network) {
-        let mut walk = self.walk();
+        if let Runs::Card(card) = &mut self.runs {
+            return card.forward(&self.plan, network);
+        }
+        let Some(mut walk) = self.walk() else { return };
         for step in &walk.plan.steps {
             walk.forward(step, network);
         }
@@ -124,15 +205,30 @@ impl Engine {
     /// Appends the softmax probabilities of the batch, row-major `[samples, classes]`, to `out`.
     pub fn probabilities(&mut self, out: &mut Vec<f32>) {
         let place = &self.plan.tensors[self.plan.logits].activation;
-        let [logits] = self.arena.parts([place.of(Blocked::blocks(self.samples))]);
-        softmax(logits, place.geometry, self.samples, out);
+        match &mut self.runs {
+            Runs::Cpu { arena, .. } => {
+                let [logits] = arena.parts([place.of(Blocked::blocks(self.samples))]);
+                softmax(logits, place.geometry, self.samples, out);
+            }
+            _ => {
+                let classes = place.geometry.channels;
+                for row in self.logits().chunks_exact(classes) {
+                    softmax_of(classes, |class| row[class], out);
+                }
+            }
+        }
     }
 
     /// The logits of the batch, row-major `[samples, classes]`.
     pub fn logits(&mut self) -> Vec<f32> {
         let place = &self.plan.tensors[self.plan.logits].activation;
         let geometry = place.geometry;
-        let [logits] = self.arena.parts([place.of(Blocked::blocks(self.samples))]);
+        let arena = match &mut self.runs {
+            Runs::Cpu { arena, .. } => arena,
+            Runs::Card(card) => return card.logits(&self.plan),
+            Runs::Nowhere(_) => return vec![f32::NAN; self.samples * geometry.channels],
+        };
+        let [logits] = arena.parts([place.of(Blocked::blocks(self.samples))]);
         let at = |i: usize| {
             let (sample, class) = (i / geometry.channels, i % geometry.channels);
             sample / LANES * geometry.block() + geometry.at(class, 0, 0) + sample % LANES
@@ -163,6 +259,14 @@ impl Engine {
         gradient: &mut [f32],
     ) -> Loss {
         assert_eq!(labels.len(), self.samples, "one label a sample");
+        match &mut self.runs {
+            Runs::Cpu { .. } => {}
+            Runs::Card(card) => return card.backward(&self.plan, network, labels, of, gradient),
+            Runs::Nowhere(_) => {
+                gradient.fill(f32::NAN);
+                return Loss { sum: f64::NAN, correct: 0 };
+            }
+        }
         let [(logits, places), (dlogits, dplaces)] = self.ends();
         let loss = cross_entropy((&*logits, places), labels, (&mut *dlogits, dplaces));
         if of != labels.len() {
@@ -190,6 +294,17 @@ impl Engine {
         let logits = self.logits();
         let mut derivative = vec![0.0; logits.len()];
         let told = objective(&logits, &mut derivative);
+        match &mut self.runs {
+            Runs::Cpu { .. } => {}
+            Runs::Card(card) => {
+                card.backward_by(&self.plan, network, &derivative, gradient);
+                return told;
+            }
+            Runs::Nowhere(_) => {
+                gradient.fill(f32::NAN);
+                return told;
+            }
+        }
         let [_, (dlogits, places)] = self.ends();
         dlogits.fill(0.0);
         for (sample, row) in derivative.chunks_exact(places.channels).enumerate() {
@@ -202,6 +317,46 @@ impl Engine {
         told
     }
 
+    /// Whether weights, statistics, momenta and gradients lie on a CUDA device
+    /// ([`Engine::settle`]).
+    pub fn settled(&self) -> bool {
+        matches!(&self.runs, Runs::Card(card) if card.settled())
+    }
+
+    /// On a CUDA device: takes weights, statistics and momenta over, so that steps copy none of them.
+    /// Until [`Engine::fetch`], those of `network` and `momentum` are old, gradients stay on the device
+    /// ([`Engine::clear`], [`Engine::update`]), and what is given for them is not read or written. `base` holds what an l1 term
+    /// pulls to. On the processor, nothing.
+    pub fn settle(&mut self, network: &Network, momentum: &[f32], base: Option<&[f32]>) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.settle(network, momentum, base);
+        }
+    }
+
+    /// Zeroes the gradient on the device, where it has settled.
+    pub fn clear(&mut self) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.clear(self.plan.before);
+        }
+    }
+
+    /// A step of the weights in `range` along the gradient on the device, where it has settled. Of
+    /// [`crate::sparse::L1::TowardsBase`] only the strength is read. Says how many of the weights are at the
+    /// centre afterwards, where `counts`; else 0.
+    pub fn update(&mut self, range: Range<usize>, step: Step<'_>, counts: bool) -> usize {
+        match &mut self.runs {
+            Runs::Card(card) => card.update(self.plan.before, range, step, counts),
+            _ => 0,
+        }
+    }
+
+    /// Gives weights, statistics and momenta back that [`Engine::settle`] took.
+    pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.fetch(network, momentum);
+        }
+    }
+
     /// The batch's logits and their gradient.
     fn ends(&mut self) -> [(&mut [f32], Blocked); 2] {
         let tensor = &self.plan.tensors[self.plan.logits];
@@ -210,7 +365,10 @@ impl Engine {
         };
         let blocks = Blocked::blocks(self.samples);
         let ranges = [tensor.activation.of(blocks), place.of(blocks)];
-        let [logits, dlogits] = self.arena.parts(ranges);
+        let Runs::Cpu { arena, .. } = &mut self.runs else {
+            unreachable!("a device has its own ends")
+        };
+        let [logits, dlogits] = arena.parts(ranges);
         [(logits, tensor.activation.geometry), (dlogits, place.geometry)]
     }
 
@@ -218,15 +376,20 @@ impl Engine {
     fn descend(&mut self, network: &Network, gradient: &mut [f32]) {
         let learns = network.values.len() - self.plan.before;
         assert_eq!(gradient.len(), learns, "one gradient a weight");
-        let mut walk = self.walk();
+        let Some(mut walk) = self.walk() else { return };
         for step in walk.plan.steps.iter().rev() {
             walk.backward(step, network, gradient);
         }
     }
 
-    /// What the steps work on.
-    fn walk(&mut self) -> Walk<'_> {
-        let Self { plan, isa, arena, saved, scratch, samples } = self;
-        Walk { plan, isa: *isa, arena, saved, scratch, samples: *samples }
+    /// What the steps work on, on the processor.
+    fn walk(&mut self) -> Option<Walk<'_>> {
+        let Self { plan, runs, samples } = self;
+        match runs {
+            Runs::Cpu { isa, arena, saved, scratch } => {
+                Some(Walk { plan, isa: *isa, arena, saved, scratch, samples: *samples })
+            }
+            _ => None,
+        }
     }
 }

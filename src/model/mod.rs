@@ -64,8 +64,10 @@
 
 mod attributes;
 mod builtin;
+mod card;
 mod check;
 mod describe;
+mod device;
 pub mod diff;
 mod draft;
 mod engine;
@@ -90,8 +92,10 @@ mod check_tests;
 
 pub use attributes::MAX_WINDOW;
 pub use builtin::{builtin, builtin_names};
+pub use card::CardBytes;
 pub use check::{INPUT, MAX_NAME, MAX_NODES, MAX_TEXT};
 pub use describe::{Description, Node, Op, Shape};
+pub use device::Device;
 pub use engine::Engine;
 pub use fault::{DescribeError, DescribeFault};
 pub use grow::GrowError;

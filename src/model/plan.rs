@@ -13,7 +13,7 @@ use super::draft::{Draft, conv_shape};
 use super::lives::{Flow, Of, give_out};
 use super::network::Network;
 use crate::sparse::{
-    Attention, Blocked, ConvPlan, Kernels, LANES, LayerNorm, Mask, Saved, Windows,
+    Attention, Blocked, ConvPlan, ConvShape, Kernels, LANES, LayerNorm, Mask, Saved, Windows,
 };
 
 /// What an engine is made for.
@@ -63,7 +63,9 @@ impl TensorPlan {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Conv {
-        plan: Box<ConvPlan>,
+        shape: ConvShape,
+        /// Lists and kernels of the passes, in a plan for the processor.
+        plan: Option<Box<ConvPlan>>,
         weight: usize,
         bias: Option<usize>,
         /// Whether weight and bias learn.
@@ -145,6 +147,7 @@ pub(super) enum Handing {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) batch: usize,
+    pub(super) mode: Mode,
     /// Packed weights before the first that learns.
     pub(super) before: usize,
     pub(super) tensors: Vec<TensorPlan>,
@@ -152,6 +155,17 @@ pub struct Plan {
     pub(super) arena: usize,
     pub(super) slots: Vec<usize>,
     pub(super) logits: usize,
+    /// The node that last writes each tensor.
+    pub(super) nodes: Vec<usize>,
+}
+
+/// What a plan is run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The processor: halos, and lists of what each pass reads.
+    Lists,
+    /// A CUDA device: neither.
+    Card,
 }
 
 impl Plan {
@@ -192,11 +206,39 @@ impl Plan {
         recompute: bool,
         trained: &[bool],
     ) -> Self {
+        Self::of_kind(network, batch, mode, recompute, (trained, Kind::Lists))
+    }
+
+    /// As [`Plan::partial`], for a CUDA device: tensors have no halo, and layers no lists.
+    ///
+    /// # Panics
+    /// As [`Plan::partial`].
+    pub fn for_card(
+        network: &Network,
+        batch: usize,
+        mode: Mode,
+        recompute: bool,
+        trained: &[bool],
+    ) -> Self {
+        Self::of_kind(network, batch, mode, recompute, (trained, Kind::Card))
+    }
+
+    fn of_kind(
+        network: &Network,
+        batch: usize,
+        mode: Mode,
+        recompute: bool,
+        (trained, kind): (&[bool], Kind),
+    ) -> Self {
         assert!(batch > 0, "a batch holds at least one sample");
         assert_eq!(trained.len(), network.description.nodes.len(), "one word a node");
-        let draft = Draft::new(&network.description);
+        let mut draft = Draft::new(&network.description);
+        if kind == Kind::Card {
+            draft.activation_halo.fill([0, 0]);
+            draft.gradient_halo.fill([0, 0]);
+        }
         let flow = draft.flow(|node| mode != Mode::Evaluate && trained[node]);
-        let mut plan = draft.plan(network, batch, (mode, &flow), recompute);
+        let mut plan = draft.plan(network, batch, (mode, &flow), (recompute, kind));
         let first = network.parameters.iter().find(|parameter| trained[parameter.node]);
         plan.before = first.map_or(network.values.len(), |parameter| parameter.range.start);
         plan
@@ -209,6 +251,20 @@ impl Plan {
         range.start - self.before..range.end - self.before
     }
 
+    /// The layers that are convolutions: the parameter that holds their weights, and their passes.
+    pub(super) fn convs(&self) -> impl Iterator<Item = (usize, Option<&ConvPlan>)> {
+        self.steps.iter().filter_map(|step| match &step.work {
+            Work::Conv { plan, weight, .. } => Some((*weight, plan.as_deref())),
+            _ => None,
+        })
+    }
+
+    /// Channels, height and width of a tensor.
+    pub(super) fn shape(&self, tensor: usize) -> [usize; 3] {
+        let geometry = self.tensors[tensor].activation.geometry;
+        [geometry.channels, geometry.height, geometry.width]
+    }
+
     /// Packed weights of the network before the first that learns: they have no gradient.
     pub fn untrained(&self) -> usize {
         self.before
@@ -216,13 +272,8 @@ impl Plan {
 
     /// The kernels of each convolution and linear layer, with the parameter that holds its weights.
     pub fn kernels(&self) -> Vec<(usize, Kernels)> {
-        let steps = self.steps.iter();
-        steps
-            .filter_map(|step| match &step.work {
-                Work::Conv { plan, weight, .. } => Some((*weight, plan.kernels())),
-                _ => None,
-            })
-            .collect()
+        let passes = self.convs().filter_map(|(weight, plan)| Some((weight, plan?.kernels())));
+        passes.collect()
     }
 
     /// Bytes of the arena: all activations and gradients of activations.
@@ -250,7 +301,7 @@ impl Plan {
     fn besides(&self, step: &StepPlan, blocks: usize) -> [usize; 3] {
         let input = self.tensors[step.inputs[0]].activation.geometry;
         match &step.work {
-            Work::Conv { plan, .. } => {
+            Work::Conv { plan: Some(plan), .. } => {
                 [plan.index_bytes(), plan.scratch_bytes(blocks), plan.thread_bytes()]
             }
             &Work::LayerNorm { epsilon, .. } => {
@@ -274,7 +325,7 @@ impl Draft<'_> {
         network: &Network,
         batch: usize,
         (mode, flow): (Mode, &Flow),
-        recompute: bool,
+        (recompute, kind): (bool, Kind),
     ) -> Plan {
         let lives = self.lives(mode, flow, recompute);
         let blocks = Blocked::blocks(batch);
@@ -301,16 +352,18 @@ impl Draft<'_> {
         }
         let mut plan = Plan {
             batch,
+            mode,
             before: 0,
             tensors,
             steps: Vec::new(),
             arena,
             slots: Vec::new(),
             logits: self.last(),
+            nodes: self.nodes.clone(),
         };
         for (step, (gradients, again)) in lives.gradients.into_iter().zip(lives.again).enumerate() {
             let learns = flow.learns[step];
-            let work = self.work(network, self.steps[step], (mode, learns), &gradients, &mut plan);
+            let work = self.work(network, self.steps[step], (mode, learns, kind), &gradients, &mut plan);
             let node = self.steps[step];
             let (inputs, output) = (self.inputs(node), self.output(node));
             let relu = self.relu[output];
@@ -323,7 +376,7 @@ impl Draft<'_> {
         &self,
         network: &Network,
         node: usize,
-        (mode, learns): (Mode, bool),
+        (mode, learns, kind): (Mode, bool, Kind),
         gradients: &[Handing],
         plan: &mut Plan,
     ) -> Work {
@@ -332,11 +385,13 @@ impl Draft<'_> {
             Op::Conv { bias, .. } | Op::Linear { bias, .. } => {
                 let weight = network.first_parameter(node);
                 let hands = gradients.first().is_some_and(|handing| *handing != Handing::Nothing);
-                let tensors = [&plan.tensors[inputs[0]], &plan.tensors[output]];
-                let conv = self.conv(node, &network.parameters[weight].mask, tensors, hands);
-                let conv = if learns { conv } else { conv.without_weight_gradient() };
+                let conv = (kind == Kind::Lists).then(|| {
+                    let tensors = [&plan.tensors[inputs[0]], &plan.tensors[output]];
+                    let conv = self.conv(node, &network.parameters[weight].mask, tensors, hands);
+                    Box::new(if learns { conv } else { conv.without_weight_gradient() })
+                });
                 let bias = bias.then_some(weight + 1);
-                Work::Conv { plan: Box::new(conv), weight, bias, learns }
+                Work::Conv { shape: self.layer_shape(node), plan: conv, weight, bias, learns }
             }
             Op::BatchNorm { epsilon, momentum } => {
                 plan.slots.push(self.shape(output)[0]);
@@ -384,14 +439,20 @@ impl Draft<'_> {
         [from, to]: [&TensorPlan; 2],
         hands: bool,
     ) -> ConvPlan {
+        let shape = self.layer_shape(node);
+        let (input, output) = (from.activation.geometry, to.activation.geometry);
+        let dout = to.gradient.as_ref().map_or(output, |place| place.geometry);
+        let dinput = from.gradient.as_ref().filter(|_| hands).map(|place| place.geometry);
+        ConvPlan::new(shape, mask, input, output, dout, dinput)
+    }
+
+    /// The shape of a convolution or a linear layer.
+    fn layer_shape(&self, node: usize) -> ConvShape {
         let size = self.shape(self.inputs(node)[0]);
         // Every convolution and linear layer has a shape; nothing else is given here.
         let Some(shape) = conv_shape(self.op(node), size) else {
             unreachable!("a layer without a shape")
         };
-        let (input, output) = (from.activation.geometry, to.activation.geometry);
-        let dout = to.gradient.as_ref().map_or(output, |place| place.geometry);
-        let dinput = from.gradient.as_ref().filter(|_| hands).map(|place| place.geometry);
-        ConvPlan::new(shape, mask, input, output, dout, dinput)
+        shape
     }
 }

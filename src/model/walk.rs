@@ -47,6 +47,7 @@ impl<'a> Walk<'a> {
         }
         match &step.work {
             Work::Conv { plan, weight, bias, .. } => {
+                let Some(plan) = plan else { return };
                 let bias = bias.map(|bias| network.packed(bias));
                 let values = network.packed(*weight);
                 plan.forward(isa, values, bias, x, y, step.relu, self.scratch);
@@ -156,7 +157,9 @@ impl<'a> Walk<'a> {
             let added = self.plan.gradient_of(network, added);
             return position_gradient((values, dy.geometry), &mut gradient[added]);
         }
-        let Work::Conv { plan, weight, bias, learns: true } = &step.work else { return };
+        let Work::Conv { plan: Some(plan), weight, bias, learns: true, .. } = &step.work else {
+            return;
+        };
         let x = self.plan.tensors[step.inputs[0]].kept();
         let [x, dy] = self.arena.parts([x.of(blocks), dy.of(blocks)]);
         let weight = self.plan.gradient_of(network, *weight);
@@ -194,6 +197,7 @@ impl<'a> Walk<'a> {
         let [dy, dx] = self.arena.parts(ranges);
         match &step.work {
             Work::Conv { plan, weight, .. } => {
+                let Some(plan) = plan else { return };
                 let values = network.packed(*weight);
                 plan.input_gradient(isa, values, dy, dx, accumulate, self.scratch);
             }

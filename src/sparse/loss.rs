@@ -15,22 +15,24 @@ pub struct Loss {
 ///
 /// `logits` has one place a channel, `places` its geometry.
 pub fn softmax(logits: &[f32], places: Blocked, samples: usize, out: &mut Vec<f32>) {
-    let classes = places.channels;
     for sample in 0..samples {
-        let at = |class: usize| {
-            sample / LANES * places.block() + places.at(class, 0, 0) + sample % LANES
-        };
-        let largest = (0..classes).map(|c| logits[at(c)]).fold(f32::NEG_INFINITY, f32::max);
-        let start = out.len();
-        let mut total = 0.0f64;
-        for class in 0..classes {
-            let weight = f64::from(logits[at(class)] - largest).exp();
-            total += weight;
-            out.push(weight as f32);
-        }
-        for p in &mut out[start..] {
-            *p = (f64::from(*p) / total) as f32;
-        }
+        let start = sample / LANES * places.block() + sample % LANES;
+        softmax_of(places.channels, |class| logits[start + places.at(class, 0, 0)], out);
+    }
+}
+
+/// Appends the softmax probabilities of one sample, whose logits `logit` tells.
+pub fn softmax_of(classes: usize, logit: impl Fn(usize) -> f32, out: &mut Vec<f32>) {
+    let largest = (0..classes).map(&logit).fold(f32::NEG_INFINITY, f32::max);
+    let start = out.len();
+    let mut total = 0.0f64;
+    for class in 0..classes {
+        let weight = f64::from(logit(class) - largest).exp();
+        total += weight;
+        out.push(weight as f32);
+    }
+    for p in &mut out[start..] {
+        *p = (f64::from(*p) / total) as f32;
     }
 }
 

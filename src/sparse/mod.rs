@@ -56,7 +56,7 @@ pub use conv::{ConvPlan, ConvShape};
 pub use gelu::{gelu, gelu_backward};
 pub use lanes::Isa;
 pub use layer_norm::{LayerNorm, LayerNormGradients};
-pub use loss::{Loss, cross_entropy, softmax};
+pub use loss::{Loss, cross_entropy, softmax, softmax_of};
 pub use mask::{Mask, MaskError};
 pub use merge::Merge;
 pub use norm::{BatchNorm, NormGradients, Operands, Running, Saved, Target};

@@ -1,26 +1,25 @@
 //! How a run computes, as a text that checkpoints and journals keep.
 
 use super::stepper::Compute;
-use crate::sparse::Isa;
+use crate::model::Device;
 
 /// Between instruction set and piece.
 const PIECE: &str = " micro-batch=";
 
 impl Compute {
-    /// `cpu/avx2`, `cpu/avx2 micro-batch=16`. Whether activations are computed again changes no byte and is
+    /// `cpu/avx2`, `cpu/avx2 micro-batch=16`, `cuda:0/8.7/tf32`. Whether activations are computed again changes no byte and is
     /// not in it.
     pub fn name(self) -> String {
         let piece = self.micro_batch.map_or(String::new(), |piece| format!("{PIECE}{piece}"));
-        format!("cpu/{}{piece}", self.isa.name())
+        format!("{}{piece}", self.device.name())
     }
 
-    /// What `name` stands for, if this machine can compute so.
+    /// What `name` stands for, if this machine can compute so; of a CUDA device, if it looks like one.
     pub fn named(name: &str) -> Option<Self> {
-        let name = name.strip_prefix("cpu/")?;
-        let (isa, micro_batch) = match name.split_once(PIECE) {
-            Some((isa, piece)) => (isa, Some(piece.parse().ok().filter(|&piece| piece > 0)?)),
+        let (device, micro_batch) = match name.split_once(PIECE) {
+            Some((device, piece)) => (device, Some(piece.parse().ok().filter(|&piece| piece > 0)?)),
             None => (name, None),
         };
-        Some(Self { micro_batch, ..Isa::named(isa)?.into() })
+        Some(Self { micro_batch, ..Device::named(device)?.into() })
     }
 }

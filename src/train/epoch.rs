@@ -57,6 +57,7 @@ impl Epoch<'_> {
         let State { network, momentum, .. } = state;
         let order = Order::new(Batch::all(sets), seed, epoch);
         let mut control = Control::Continue;
+        stepper.begin(network, momentum);
         for indices in order.batches(size) {
             stepper.clear();
             let batch = Batch { sets, indices, augment, seed, epoch };
@@ -72,6 +73,8 @@ impl Epoch<'_> {
                 break;
             }
         }
+        stepper.end(network, momentum);
+        stepper.trouble()?;
         self.phases += stepper.take_phases();
         Ok(control)
     }

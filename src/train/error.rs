@@ -1,6 +1,7 @@
 //! What can go wrong while learning.
 
 use crate::data::DataError;
+use crate::sparse::cuda::CudaError;
 
 /// Why a run did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum TrainError {
     /// The set contradicts itself, or holds a value that is no number.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A CUDA device failed.
+    #[error(transparent)]
+    Device(#[from] CudaError),
     /// Samples do not fit the network's input.
     #[error(
         "model `{model}` takes samples of {expected:?} (channels, height, width), the data has {found:?}: choose a model made for samples of this shape"

@@ -6,8 +6,8 @@
 
 use super::recipe::Recipe;
 use super::stepper::Compute;
-use crate::model::{Network, Plan};
-use crate::sparse::{Isa, LANES};
+use crate::model::{Device, Network, Plan};
+use crate::sparse::LANES;
 
 /// What the program itself takes, besides all that is counted by kind: its pages that were touched,
 /// the stacks of its threads, names, tables and what the allocator keeps. Measured on x86-64 Linux:
@@ -76,10 +76,10 @@ fn pieces(batch: usize) -> impl Iterator<Item = usize> {
 /// The ways to compute batches of `batch` samples, the best first: whole or in the largest pieces,
 /// each without recomputation, which takes time, before with it. Pieces come last because batch norm
 /// sees them.
-pub fn ways(batch: usize, isa: Isa) -> impl Iterator<Item = Compute> {
+pub fn ways(batch: usize, device: Device) -> impl Iterator<Item = Compute> {
     pieces(batch).flat_map(move |piece| {
         let micro_batch = (piece < batch).then_some(piece);
-        kept_or_again(Compute { micro_batch, ..isa.into() })
+        kept_or_again(Compute { micro_batch, ..device.into() })
     })
 }
 

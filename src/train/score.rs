@@ -4,7 +4,7 @@ use super::error::TrainError;
 use super::run::fits;
 use super::stepper::Compute;
 use crate::data::Dataset;
-use crate::model::{Engine, Mode, Network};
+use crate::model::{Engine, Network};
 
 /// Samples in a batch of an evaluation.
 const BATCH: usize = 128;
@@ -15,7 +15,7 @@ const BATCH: usize = 128;
 /// number of threads nor the piece that `compute` names changes a byte.
 ///
 /// # Errors
-/// If the set is empty or does not fit the network.
+/// If the set is empty or does not fit the network, or the device fails.
 pub fn score(
     network: &Network,
     data: &Dataset,
@@ -26,13 +26,14 @@ pub fn score(
     let mut network = network.clone();
     let compute = compute.into();
     let batch = compute.piece(BATCH.min(indices.len()));
-    let mut engine = Engine::new(&network, batch, Mode::Evaluate, compute.isa);
+    let mut engine = Engine::evaluating(&network, batch, compute.device);
     let mut out = Vec::with_capacity(indices.len() * network.description.classes);
     for batch in indices.chunks(batch) {
         engine.load(&network, batch.len(), |i, to| data.read(batch[i], to));
         data.trouble()?;
         engine.forward(&mut network);
         engine.probabilities(&mut out);
+        engine.trouble()?;
     }
     Ok(out)
 }

@@ -12,14 +12,14 @@ use super::memory::RunBytes;
 use super::objective::Objective;
 use super::recipe::Recipe;
 use crate::base::clock::Stopwatch;
-use crate::model::{Engine, Mode, Network, Plan};
+use crate::model::{Device, Engine, Mode, Network, Plan};
 use crate::sparse::{Isa, L1, Loss, Step, update};
 
 /// How a run computes. Part of its plan: another instruction set or other pieces round otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compute {
-    /// The instruction set.
-    pub isa: Isa,
+    /// What it runs on.
+    pub device: Device,
     /// The most samples that go through the network at once; a larger batch goes in pieces whose
     /// gradients are added up, and is one step all the same. `None`: the whole batch.
     ///
@@ -32,9 +32,15 @@ pub struct Compute {
     pub recompute: bool,
 }
 
+impl From<Device> for Compute {
+    fn from(device: Device) -> Self {
+        Self { device, micro_batch: None, recompute: false }
+    }
+}
+
 impl From<Isa> for Compute {
     fn from(isa: Isa) -> Self {
-        Self { isa, micro_batch: None, recompute: false }
+        Device::Cpu(isa).into()
     }
 }
 
@@ -48,7 +54,11 @@ impl Compute {
     pub fn plan(self, network: &Network, batch: usize, recipe: &Recipe) -> Plan {
         let mode = if recipe.frozen_norm { Mode::Frozen } else { Mode::Train };
         let trained = recipe.trained.nodes(&network.description);
-        Plan::partial(network, self.piece(batch), mode, self.recompute, &trained)
+        let plan = match self.device {
+            Device::Cpu(_) => Plan::partial,
+            Device::Cuda { .. } => Plan::for_card,
+        };
+        plan(network, self.piece(batch), mode, self.recompute, &trained)
     }
 }
 
@@ -105,6 +115,8 @@ pub struct Stepper<'a> {
     /// For each node, whether its parameters learn.
     trained: Vec<bool>,
     held: Option<Held<'a>>,
+    /// Whether weights or gradients are looked at between a batch's gradient and its step.
+    exposed: bool,
     phases: Phases,
 }
 
@@ -122,11 +134,43 @@ impl<'a> Stepper<'a> {
         compute: Compute,
     ) -> Self {
         let piece = compute.piece(batch);
-        let engine = Engine::of(compute.plan(network, batch, recipe), compute.isa);
+        let plan = compute.plan(network, batch, recipe);
+        let engine = Engine::on(network, plan, compute.device);
         let gradient = vec![0.0; network.values.len() - engine.plan().untrained()];
         let trained = recipe.trained.nodes(&network.description);
-        let (isa, phases) = (compute.isa, Phases::default());
-        Self { recipe, base, isa, piece, engine, gradient, trained, held: None, phases }
+        let (isa, phases) = (compute.device.isa(), Phases::default());
+        let (held, exposed) = (None, false);
+        Self { recipe, base, isa, piece, engine, gradient, trained, held, exposed, phases }
+    }
+
+    /// The same, for who looks at weights or gradients within an epoch, or changes them: on a CUDA device,
+    /// they come back with every batch.
+    pub fn exposing(self) -> Self {
+        Self { exposed: true, ..self }
+    }
+
+    /// Before steps without a look at weights, statistics, momenta or gradients between them: a CUDA
+    /// device takes them over, until [`Stepper::end`]. The processor needs nothing.
+    pub fn begin(&mut self, network: &Network, momentum: &[f32]) {
+        if !self.exposed && self.held.is_none() {
+            let base = self.base.filter(|_| self.recipe.l1.form == L1Form::TowardsBase);
+            self.engine.settle(network, momentum, base);
+        }
+    }
+
+    /// Gives back what [`Stepper::begin`] took.
+    pub fn end(&mut self, network: &mut Network, momentum: &mut [f32]) {
+        if self.engine.settled() {
+            self.engine.fetch(network, momentum);
+        }
+    }
+
+    /// Whether the device did all that it was asked.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] with what failed first; gradients and losses since then are no numbers.
+    pub fn trouble(&self) -> Result<(), TrainError> {
+        Ok(self.engine.trouble()?)
     }
 
     /// The same, with steps that leave some weights as they are: neither gradient, momentum, decay nor
@@ -161,7 +205,10 @@ impl<'a> Stepper<'a> {
 
     /// Forgets the gradient: the next batch is the first of a step.
     pub fn clear(&mut self) {
-        self.gradient.fill(0.0);
+        match self.engine.settled() {
+            true => self.engine.clear(),
+            false => self.gradient.fill(0.0),
+        }
     }
 
     /// Adds the gradient of the batch's mean `objective` to what was added since [`Stepper::clear`];
@@ -205,7 +252,7 @@ impl<'a> Stepper<'a> {
     /// [`Stepper::add`] of the samples of `batch` under `labels`, its own or others.
     ///
     /// # Errors
-    /// [`TrainError::Data`] if a sample could not be read.
+    /// [`TrainError::Data`] if a sample could not be read, [`TrainError::Device`] if the device failed.
     pub fn add_batch(
         &mut self,
         network: &mut Network,
@@ -215,11 +262,13 @@ impl<'a> Stepper<'a> {
     ) -> Result<Loss, TrainError> {
         let loss = self.add(network, labels, objective, |i, out| batch.fill(i, out));
         batch.trouble()?;
+        self.trouble()?;
         Ok(loss)
     }
 
     /// The gradient so far: one entry a weight, from the first that learns on ([`Plan::untrained`]).
-    /// Entries of parameters that do not learn mean nothing.
+    /// Entries of parameters that do not learn mean nothing, nor do any between [`Stepper::begin`] and
+    /// [`Stepper::end`] on a CUDA device.
     pub fn gradient(&self) -> &[f32] {
         &self.gradient
     }
@@ -250,6 +299,10 @@ impl<'a> Stepper<'a> {
                 },
             };
             let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
+            if self.engine.settled() {
+                at_centre += self.engine.update(range, step, reached);
+                continue;
+            }
             let values = &mut network.values[range.clone()];
             let before = self.engine.plan().untrained();
             let gradient = &self.gradient[range.start - before..range.end - before];

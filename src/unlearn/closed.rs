@@ -7,8 +7,7 @@
 use super::method::{Given, Outcome};
 use crate::base::clock::Stopwatch;
 use crate::data::Dataset;
-use crate::model::{Engine, Mode, Network};
-use crate::sparse::Isa;
+use crate::model::{Device, Engine, Network};
 use crate::train::{Compute, Control, Progress, Recipe, TrainError, Watch, fits};
 
 /// Why a closed form ended early.
@@ -52,8 +51,10 @@ pub(super) fn forget(
     [Some(given.retain), given.forget].into_iter().flatten().try_for_each(|s| fits(network, s))?;
     let steps = Steps { watch, pass: 0, passes: method.passes(), seen: 0 };
     let batch = compute.piece(recipe.batch);
-    let mut slope = Slope::new(network, batch, compute.isa, steps);
-    let (values, complete) = match method.moved(&mut slope, given, seed) {
+    let mut slope = Slope::new(network, batch, compute.device, steps);
+    let moved = method.moved(&mut slope, given, seed);
+    slope.engine.trouble()?;
+    let (values, complete) = match moved {
         Ok(values) => (values, true),
         Err(Halt::Stopped) => (network.values.clone(), false),
         Err(Halt::Fault(fault)) => return Err(fault),
@@ -110,8 +111,8 @@ pub(super) struct Slope<'a> {
 }
 
 impl<'a> Slope<'a> {
-    fn new(network: &Network, batch: usize, isa: Isa, steps: Steps<'a>) -> Self {
-        let engine = Engine::new(network, batch, Mode::Frozen, isa);
+    fn new(network: &Network, batch: usize, device: Device, steps: Steps<'a>) -> Self {
+        let engine = Engine::frozen(network, batch, device);
         Self { network: network.clone(), engine, batch, steps }
     }
 

@@ -140,6 +140,9 @@ impl Retrain {
         }
         let sets = [course.given.retain];
         let mut stepper = course.stepper(&state.network, &sets)?;
+        if self.sam > 0.0 {
+            stepper = stepper.exposing();
+        }
         let objective = Objective { smoothing: self.smoothing, ..Objective::PLAIN };
         let pass = Pass { sets: &sets, seed: course.recipe.seed, batch: course.recipe.batch };
         epochs(state, course.recipe, watch, |state, epoch| {

@@ -22,7 +22,7 @@
 
 use super::course::{Course, wrong};
 use super::fine_tune::FineTune;
-use crate::model::{Engine, Mode, Network};
+use crate::model::{Engine, Network};
 use crate::train::{
     Batch, Compute, Control, EpochReport, Objective, Pass, State, Teacher, TrainError, Watch,
     epochs,
@@ -148,7 +148,7 @@ struct Master {
 impl Master {
     fn new(network: &Network, batch: usize, compute: Compute) -> Self {
         let piece = compute.piece(batch);
-        let engine = Engine::new(network, piece, Mode::Evaluate, compute.isa);
+        let engine = Engine::evaluating(network, piece, compute.device);
         Self { network: network.clone(), engine, piece }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     args.train.fits(&network.description)?;
     let of_method = L1Sparse::default().recipe(args.subject.seed);
     let recipe = Recipe { batch, trained: args.train, ..of_method };
-    let compute = Compute { isa: setting::isa(), micro_batch, recompute: args.recompute };
+    let compute = Compute { device: setting::isa().into(), micro_batch, recompute: args.recompute };
     within(args, &machine, &network, &recipe, (compute, samples.bytes()))?;
     let mut state = State::new(network);
     let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
@@ -183,7 +183,7 @@ impl Measured {
             "micro_batch": compute.micro_batch, "recompute": compute.recompute,
             "train": args.train.to_string(), "sparsity_percent": 100.0 * network.sparsity(),
             "sparsity_of": "prunable weights", "allocation": allocation, "method": METHOD,
-            "plan": learn::plan(*compute), "instruction_set": compute.isa.name(),
+            "plan": learn::plan(*compute), "instruction_set": compute.device.isa().name(),
             "warm_up": args.effort.warm_up, "repetitions": timings.count(),
             "step_seconds": timings.median(), "step_seconds_min": timings.min(),
             "step_seconds_max": timings.max(), "peak_bytes": self.peak(), "memory": kinds,

@@ -1,0 +1,176 @@
+//! Where everything of an engine lies on a device: one piece of memory whose size is known before it is
+//! asked for.
+
+use crate::model::network::Network;
+use crate::model::plan::{Mode, Plan, Work};
+use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, MaskBits, Norm};
+
+/// Bytes that every part begins at a multiple of.
+const ALIGNED: u64 = 256;
+
+/// Where the parts begin, counted from the first byte; and their bytes, by what they are for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    /// Activations and their gradients.
+    pub arena: Address,
+    /// Weights that exist.
+    pub values: Address,
+    /// Their momenta.
+    pub momenta: Address,
+    /// Their gradients, from the first that learns on.
+    pub gradient: Address,
+    /// The base's weights, where an l1 term pulls to them.
+    pub base: Address,
+    /// Running statistics, buffer by buffer.
+    pub buffers: Address,
+    /// What batch norms keep, slot by slot.
+    pub saved: Address,
+    /// Masks, layer by layer.
+    pub masks: Address,
+    /// One layer's weights laid out dense.
+    pub scratch: Address,
+    /// Parts of sums.
+    pub partials: Address,
+    /// Samples as they come.
+    pub raw: Address,
+    pub labels: Address,
+    pub losses: Address,
+    pub right: Address,
+    /// Means of the input's channels, then one over their deviations.
+    pub normal: Address,
+    /// Weights at the centre.
+    pub counter: Address,
+    /// Bytes in all.
+    pub bytes: CardBytes,
+}
+
+/// Bytes of device memory that an engine takes, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CardBytes {
+    /// Activations and their gradients.
+    pub activations: u64,
+    /// Weights, masks and running statistics.
+    pub weights: u64,
+    /// Gradients of weights.
+    pub gradient: u64,
+    /// Momenta, and the base's weights where an l1 term pulls to them.
+    pub state: u64,
+    /// One layer laid out dense, parts of sums, and what comes in.
+    pub scratch: u64,
+}
+
+impl CardBytes {
+    /// The sum of all.
+    pub fn total(&self) -> u64 {
+        let Self { activations, weights, gradient, state, scratch } = self;
+        activations + weights + gradient + state + scratch
+    }
+}
+
+/// Gives out places one behind the other.
+struct Cursor(u64);
+
+impl Cursor {
+    /// A place of `values` `f32`s; its bytes go to `kind`.
+    fn take(&mut self, values: usize, kind: &mut u64) -> Address {
+        let at = Address(self.0);
+        let bytes = (4 * values as u64).next_multiple_of(ALIGNED);
+        self.0 += bytes;
+        *kind += bytes;
+        at
+    }
+}
+
+impl Places {
+    /// The places of `plan`, for engines that learn under `mode`.
+    pub fn of(network: &Network, plan: &Plan, mode: Mode, layers: &[Option<Layer>]) -> Self {
+        let learns = mode != Mode::Evaluate;
+        let weights = network.values.len();
+        let state = if learns { weights } else { 0 };
+        let mask = |index: &usize| MaskBits::of(&network.parameters[*index].mask).bits.len();
+        let masks: usize = plan.convs().map(|(weight, _)| 2 * mask(&weight)).sum();
+        let all = layers.iter().flatten();
+        let expanded = all.clone().map(Layer::expanded).max().unwrap_or(0);
+        let sums = all.map(|layer| if learns { layer.partials(plan.batch) } else { 0 });
+        let norms = plan.steps.iter().filter_map(|step| {
+            let [channels, height, width] = plan.shape(step.inputs[0]);
+            let is_norm = matches!(step.work, Work::BatchNorm { .. });
+            is_norm.then(|| Norm::scratch(plan.batch * height * width, channels))
+        });
+        let sums = sums.chain(norms).max().unwrap_or(0);
+        let buffers = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
+        let input: usize = network.description.input_shape().iter().product();
+        let (mut cursor, mut bytes) = (Cursor(0), CardBytes::default());
+        let CardBytes { activations, weights: kept, gradient, state: moving, scratch } = &mut bytes;
+        let mut places = Self {
+            arena: cursor.take(plan.arena, activations),
+            values: cursor.take(weights, kept),
+            momenta: cursor.take(state, moving),
+            gradient: cursor.take(state.saturating_sub(plan.before), gradient),
+            base: Address::default(),
+            buffers: cursor.take(buffers, kept),
+            saved: cursor.take(2 * plan.slots.iter().sum::<usize>(), kept),
+            masks: cursor.take(masks, kept),
+            scratch: cursor.take(expanded, scratch),
+            partials: cursor.take(sums, scratch),
+            raw: cursor.take(plan.batch * input, scratch),
+            labels: cursor.take(plan.batch, scratch),
+            losses: cursor.take(2 * plan.batch, scratch),
+            right: cursor.take(plan.batch, scratch),
+            normal: cursor.take(2 * network.description.input_shape()[0], scratch),
+            counter: cursor.take(1, scratch),
+            bytes: CardBytes::default(),
+        };
+        places.bytes = bytes;
+        places
+    }
+
+    /// The same, from `first` on.
+    pub fn from(mut self, first: Address) -> Self {
+        let all = [
+            &mut self.arena,
+            &mut self.values,
+            &mut self.momenta,
+            &mut self.gradient,
+            &mut self.buffers,
+            &mut self.saved,
+            &mut self.masks,
+            &mut self.scratch,
+            &mut self.partials,
+            &mut self.raw,
+            &mut self.labels,
+            &mut self.losses,
+            &mut self.right,
+            &mut self.normal,
+            &mut self.counter,
+        ];
+        for place in all {
+            place.0 += first.0;
+        }
+        self
+    }
+}
+
+/// The layers of a plan, step by step, without masks.
+///
+/// # Errors
+/// [`CudaError::Size`] if an index of a kernel could not count one.
+pub(super) fn layers(network: &Network, plan: &Plan) -> Result<Vec<Option<Layer>>, CudaError> {
+    let mut layers = vec![None; plan.steps.len()];
+    for (at, step) in plan.steps.iter().enumerate() {
+        let Work::Conv { shape, weight, .. } = &step.work else { continue };
+        let parameter = &network.parameters[*weight];
+        let layer = Layer {
+            shape: *shape,
+            input: plan.shape(step.inputs[0]),
+            existing: parameter.mask.existing(),
+            mask: MaskAt::default(),
+        };
+        if !layer.fits(plan.batch) {
+            let node = network.description.nodes[parameter.node].name.clone();
+            return Err(CudaError::Size { node, batch: plan.batch });
+        }
+        layers[at] = Some(layer);
+    }
+    Ok(layers)
+}

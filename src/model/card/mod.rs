@@ -1,0 +1,488 @@
+//! A plan on a CUDA device: what an engine uploads, launches and fetches.
+//!
+//! Weights, statistics and gradients live with the caller, and go to the device and back with each pass;
+//! or they stay on the device from [`CardEngine::settle`] to [`CardEngine::fetch`], and nothing but samples,
+//! labels and losses is copied. Launches of a pass are recorded when it is run for the second time, and
+//! replayed from then on. After a failure nothing is launched any more, and what is asked for is no number:
+//! [`super::Engine::trouble`] says why.
+
+mod memory;
+mod walk;
+
+use rayon::prelude::*;
+
+pub use self::memory::CardBytes;
+use self::memory::{Places, layers};
+use self::walk::Walk;
+use super::network::Network;
+use super::plan::{Mode, Place, Plan, Work};
+use crate::sparse::cuda::{
+    self, Address, CudaError, Layer, LossAt, Machine, MaskAt, MaskBits, Precision, Recording,
+    Shared, Stepped, Tensor,
+};
+use crate::sparse::{Loss, Step};
+
+/// A pass that may be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Forward { samples: usize },
+    Backward { samples: usize, of: usize },
+    Descend { samples: usize },
+}
+
+/// Passes that are remembered at once: those of whole batches, of the last of an epoch, and of pieces.
+const RECORDINGS: usize = 12;
+
+/// A plan's memory on a device.
+pub(super) struct CardEngine {
+    machine: Shared,
+    precision: Precision,
+    places: Places,
+    /// The piece of memory that all places lie in, and those that came later.
+    memory: Vec<Address>,
+    layers: Vec<Option<Layer>>,
+    /// Passes that ran, with what was recorded of them.
+    passes: Vec<(Pass, Option<Recording>)>,
+    staging: Vec<f32>,
+    samples: usize,
+    weights: usize,
+    settled: bool,
+    fault: Option<CudaError>,
+}
+
+/// The bytes of little-endian numbers.
+fn bytes_of<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&value| bytes(value)).collect()
+}
+
+fn reals(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
+    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
+}
+
+/// Refuses operations that have no kernels.
+fn runs(network: &Network, plan: &Plan) -> Result<(), CudaError> {
+    for step in &plan.steps {
+        let kind = match &step.work {
+            Work::LayerNorm { .. } => "a layer-norm",
+            Work::Gelu => "a gelu",
+            Work::Position { .. } => "a position",
+            Work::Attention { .. } => "an attention",
+            Work::SpaceToDepth { .. } => "a space-to-depth",
+            _ => continue,
+        };
+        let node = network.description.nodes[plan.nodes[step.output]].name.clone();
+        return Err(CudaError::Operation { node, kind });
+    }
+    Ok(())
+}
+
+impl CardEngine {
+    /// The memory that `plan` takes on a device.
+    ///
+    /// # Errors
+    /// If the plan has an operation without kernels, or a size that none can count.
+    pub fn bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
+        runs(network, plan)?;
+        Ok(Places::of(network, plan, plan.mode, &layers(network, plan)?).bytes)
+    }
+
+    /// Takes the memory, and uploads masks.
+    pub fn new(
+        network: &Network,
+        plan: &Plan,
+        ordinal: u32,
+        precision: Precision,
+    ) -> Result<Self, CudaError> {
+        runs(network, plan)?;
+        let machine = cuda::opened(ordinal)?;
+        let mut layers = layers(network, plan)?;
+        let places = Places::of(network, plan, plan.mode, &layers);
+        let mut held = lock(&machine);
+        precision.fits(held.facts())?;
+        let first = held.allocate(places.bytes.total())?;
+        let places = places.from(first);
+        let mut engine = Self {
+            machine: machine.clone(),
+            precision,
+            memory: vec![first],
+            layers: Vec::new(),
+            passes: Vec::new(),
+            staging: Vec::new(),
+            samples: 0,
+            weights: network.values.len(),
+            settled: false,
+            fault: None,
+            places,
+        };
+        let uploaded = engine.upload_masks(&mut **held, network, plan, &mut layers);
+        drop(held);
+        uploaded?;
+        engine.layers = layers;
+        Ok(engine)
+    }
+
+    fn upload_masks(
+        &self,
+        machine: &mut dyn Machine,
+        network: &Network,
+        plan: &Plan,
+        layers: &mut [Option<Layer>],
+    ) -> Result<(), CudaError> {
+        let mut at = self.places.masks;
+        for (layer, step) in layers.iter_mut().zip(&plan.steps) {
+            let (Some(layer), Work::Conv { weight, .. }) = (layer, &step.work) else { continue };
+            let mask = MaskBits::of(&network.parameters[*weight].mask);
+            if mask.bits.is_empty() {
+                continue;
+            }
+            layer.mask = MaskAt { bits: at, before: at.at(mask.bits.len()) };
+            machine.upload(layer.mask.bits, &bytes_of(&mask.bits, u32::to_le_bytes))?;
+            machine.upload(layer.mask.before, &bytes_of(&mask.before, u32::to_le_bytes))?;
+            at = at.at(2 * mask.bits.len());
+        }
+        let description = &network.description;
+        let scales: Vec<f32> = description.std.iter().map(|std| 1.0 / std).collect();
+        machine.upload(self.places.normal, &bytes_of(&description.mean, f32::to_le_bytes))?;
+        let behind = self.places.normal.at(description.mean.len());
+        machine.upload(behind, &bytes_of(&scales, f32::to_le_bytes))
+    }
+
+    pub fn fault(&self) -> Option<&CudaError> {
+        self.fault.as_ref()
+    }
+
+    /// Does something on the device, unless something failed before; keeps what fails.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self, &mut dyn Machine) -> Result<T, CudaError>,
+    ) -> Option<T> {
+        if self.fault.is_some() {
+            return None;
+        }
+        let machine = self.machine.clone();
+        let mut held = lock(&machine);
+        match work(self, &mut **held) {
+            Ok(done) => Some(done),
+            Err(fault) => {
+                self.fault = Some(fault);
+                None
+            }
+        }
+    }
+
+    /// Runs a pass: as it is, recording it, or from its recording.
+    fn pass(
+        &mut self,
+        (plan, network): (&Plan, &Network),
+        machine: &mut dyn Machine,
+        pass: Pass,
+        work: impl FnOnce(&mut Walk<'_>) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        let known = self.passes.iter().position(|(known, _)| *known == pass);
+        if let Some((_, Some(recording))) = known.map(|at| self.passes[at]) {
+            return machine.replay(recording);
+        }
+        let records = known.is_some() && machine.record().is_ok();
+        let Self { places, layers, precision, samples, .. } = &*self;
+        let (precision, samples) = (*precision, *samples);
+        let mut walk = Walk { plan, network, places, layers, precision, machine, samples };
+        let done = work(&mut walk);
+        match known {
+            Some(at) if records => {
+                let recording = machine.recorded();
+                done?;
+                let recording = recording?;
+                self.passes[at].1 = Some(recording);
+                machine.replay(recording)
+            }
+            _ => {
+                done?;
+                if known.is_none() && self.passes.len() < RECORDINGS {
+                    self.passes.push((pass, None));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in a batch, as [`super::Engine::load`] does.
+    pub fn load(
+        &mut self,
+        plan: &Plan,
+        network: &Network,
+        samples: usize,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        self.samples = samples;
+        let size: usize = network.description.input_shape().iter().product();
+        self.staging.resize(samples * size, 0.0);
+        self.staging.par_chunks_exact_mut(size).enumerate().for_each(|(i, to)| fill(i, to));
+        let staging = std::mem::take(&mut self.staging);
+        self.attempt(|engine, machine| {
+            let Places { raw, normal, .. } = engine.places;
+            machine.upload(raw, &bytes_of(&staging, f32::to_le_bytes))?;
+            let to = engine.input(plan, samples);
+            cuda::load(machine, raw, [normal, normal.at(network.description.mean.len())], to)
+        });
+        self.staging = staging;
+    }
+
+    fn input(&self, plan: &Plan, samples: usize) -> Tensor {
+        self.tensor(&plan.tensors[0].activation, samples)
+    }
+
+    fn tensor(&self, place: &Place, samples: usize) -> Tensor {
+        let geometry = place.geometry;
+        let shape = [geometry.channels, geometry.height, geometry.width];
+        Tensor { at: self.places.arena.at(place.range.start), samples, shape }
+    }
+
+    /// Runs the loaded batch forward, as [`super::Engine::forward`] does.
+    pub fn forward(&mut self, plan: &Plan, network: &mut Network) {
+        let samples = self.samples;
+        let moves = plan.mode == Mode::Train && !self.settled;
+        let moved = self.attempt(|engine, machine| {
+            if !engine.settled {
+                engine.upload_weights(machine, network)?;
+            }
+            engine.pass((plan, network), machine, Pass::Forward { samples }, |walk| {
+                (0..walk.plan.steps.len()).try_for_each(|step| walk.forward(step))
+            })?;
+            match moves {
+                true => engine.buffers(machine, network).map(Some),
+                false => Ok(None),
+            }
+        });
+        if let Some(Some(values)) = moved {
+            give_buffers(network, &values);
+        }
+    }
+
+    fn upload_weights(
+        &self,
+        machine: &mut dyn Machine,
+        network: &Network,
+    ) -> Result<(), CudaError> {
+        machine.upload(self.places.values, &bytes_of(&network.values, f32::to_le_bytes))?;
+        let buffers = network.buffers.iter().flat_map(|buffer| &buffer.values);
+        let buffers: Vec<u8> = buffers.flat_map(|value| value.to_le_bytes()).collect();
+        machine.upload(self.places.buffers, &buffers)
+    }
+
+    fn buffers(
+        &self,
+        machine: &mut dyn Machine,
+        network: &Network,
+    ) -> Result<Vec<u8>, CudaError> {
+        let count: usize = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
+        let mut bytes = vec![0; 4 * count];
+        machine.download(self.places.buffers, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The logits of the batch, row-major `[samples, classes]`; no numbers after a failure.
+    pub fn logits(&mut self, plan: &Plan) -> Vec<f32> {
+        let tensor = self.tensor(&plan.tensors[plan.logits].activation, self.samples);
+        let fetched = self.attempt(|_, machine| {
+            let mut bytes = vec![0; 4 * tensor.len()];
+            machine.download(tensor.at, &mut bytes)?;
+            Ok(reals(&bytes).collect())
+        });
+        fetched.unwrap_or_else(|| vec![f32::NAN; tensor.len()])
+    }
+
+    /// The batch's logits and their gradient.
+    fn ends(&self, plan: &Plan) -> [Tensor; 2] {
+        let tensor = &plan.tensors[plan.logits];
+        let Some(place) = &tensor.gradient else {
+            unreachable!("an evaluating engine has no gradients")
+        };
+        [&tensor.activation, place].map(|place| self.tensor(place, self.samples))
+    }
+
+    /// The loss of the loaded batch, and the gradients of the mean over `of` samples; added to
+    /// `gradient`, or, settled, to those on the device.
+    pub fn backward(
+        &mut self,
+        plan: &Plan,
+        network: &Network,
+        labels: &[u32],
+        of: usize,
+        gradient: &mut [f32],
+    ) -> Loss {
+        let classes = network.description.classes;
+        for &label in labels {
+            assert!((label as usize) < classes, "label {label} of {classes} classes");
+        }
+        let (samples, ends) = (self.samples, self.ends(plan));
+        let loss = self.attempt(|engine, machine| {
+            let Places { labels: at, losses, right, .. } = engine.places;
+            machine.upload(at, &bytes_of(labels, u32::to_le_bytes))?;
+            engine.clear_unless_settled(machine, gradient.len())?;
+            let loss = LossAt { labels: at, losses, right };
+            let pass = Pass::Backward { samples, of };
+            engine.pass((plan, network), machine, pass, |walk| {
+                cuda::cross_entropy(walk.machine, ends[0], ends[1], loss, of)?;
+                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
+            })?;
+            engine.loss(machine)
+        });
+        self.give_gradient(gradient);
+        loss.unwrap_or(Loss { sum: f64::NAN, correct: 0 })
+    }
+
+    fn loss(&self, machine: &mut dyn Machine) -> Result<Loss, CudaError> {
+        let (mut losses, mut right) = (vec![0; 8 * self.samples], vec![0; 4 * self.samples]);
+        machine.download(self.places.losses, &mut losses)?;
+        machine.download(self.places.right, &mut right)?;
+        let losses = losses.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+        let right = right.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+        Ok(Loss { sum: losses.sum(), correct: right.sum::<u32>() as usize })
+    }
+
+    /// The gradients from a derivative by the logits, row-major `[samples, classes]`.
+    pub fn backward_by(
+        &mut self,
+        plan: &Plan,
+        network: &Network,
+        derivative: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let (samples, [_, dlogits]) = (self.samples, self.ends(plan));
+        self.attempt(|engine, machine| {
+            machine.upload(dlogits.at, &bytes_of(derivative, f32::to_le_bytes))?;
+            engine.clear_unless_settled(machine, gradient.len())?;
+            engine.pass((plan, network), machine, Pass::Descend { samples }, |walk| {
+                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
+            })
+        });
+        self.give_gradient(gradient);
+    }
+
+    fn clear_unless_settled(
+        &self,
+        machine: &mut dyn Machine,
+        len: usize,
+    ) -> Result<(), CudaError> {
+        match self.settled {
+            true => Ok(()),
+            false => machine.clear(self.places.gradient, 4 * len as u64),
+        }
+    }
+
+    /// Adds the device's gradient to the caller's, unless it is to stay there.
+    fn give_gradient(&mut self, gradient: &mut [f32]) {
+        if self.settled {
+            return;
+        }
+        let fetched = self.attempt(|engine, machine| {
+            let mut bytes = vec![0; 4 * gradient.len()];
+            machine.download(engine.places.gradient, &mut bytes)?;
+            Ok(bytes)
+        });
+        match fetched {
+            Some(bytes) => gradient.iter_mut().zip(reals(&bytes)).for_each(|(to, g)| *to += g),
+            None => gradient.fill(f32::NAN),
+        }
+    }
+
+    /// Takes weights, statistics and momenta over: until [`CardEngine::fetch`] they are the device's, and
+    /// `network` stands for names and masks alone. `base` holds what an l1 term pulls to.
+    pub fn settle(&mut self, network: &Network, momentum: &[f32], base: Option<&[f32]>) {
+        self.attempt(|engine, machine| {
+            engine.upload_weights(machine, network)?;
+            machine.upload(engine.places.momenta, &bytes_of(momentum, f32::to_le_bytes))?;
+            if let Some(base) = base {
+                if engine.places.base == Address::default() {
+                    engine.places.base = machine.allocate(4 * base.len() as u64)?;
+                    engine.memory.push(engine.places.base);
+                }
+                machine.upload(engine.places.base, &bytes_of(base, f32::to_le_bytes))?;
+            }
+            engine.settled = true;
+            Ok(())
+        });
+    }
+
+    pub fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Zeroes the device's gradient, of which `before` weights have none.
+    pub fn clear(&mut self, before: usize) {
+        let bytes = 4 * (self.weights - before) as u64;
+        self.attempt(|engine, machine| machine.clear(engine.places.gradient, bytes));
+    }
+
+    /// One optimiser step of the weights in `range`; says how many are at the centre where `counts`.
+    pub fn update(
+        &mut self,
+        before: usize,
+        range: std::ops::Range<usize>,
+        step: Step<'_>,
+        counts: bool,
+    ) -> usize {
+        let counted = self.attempt(|engine, machine| {
+            let places = &engine.places;
+            let counter = if counts { places.counter } else { Address::default() };
+            if counts {
+                machine.clear(counter, 4)?;
+            }
+            let on = Stepped {
+                values: places.values.at(range.start),
+                momenta: places.momenta.at(range.start),
+                gradient: places.gradient.at(range.start - before),
+                base: places.base.at(range.start),
+                learns: Address::default(),
+                at_centre: counter,
+                len: range.len(),
+            };
+            cuda::update(machine, step, on)?;
+            let mut count = [0; 4];
+            if counts {
+                machine.download(counter, &mut count)?;
+            }
+            Ok(u32::from_le_bytes(count) as usize)
+        });
+        counted.unwrap_or(0)
+    }
+
+    /// Gives weights, statistics and momenta back.
+    pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
+        let fetched = self.attempt(|engine, machine| {
+            let (mut values, mut momenta) =
+                (vec![0; 4 * network.values.len()], vec![0; 4 * momentum.len()]);
+            machine.download(engine.places.values, &mut values)?;
+            machine.download(engine.places.momenta, &mut momenta)?;
+            let buffers = engine.buffers(machine, network)?;
+            Ok((values, momenta, buffers))
+        });
+        self.settled = false;
+        if let Some((values, momenta, buffers)) = fetched {
+            network.values.iter_mut().zip(reals(&values)).for_each(|(to, v)| *to = v);
+            momentum.iter_mut().zip(reals(&momenta)).for_each(|(to, v)| *to = v);
+            give_buffers(network, &buffers);
+        }
+    }
+}
+
+fn give_buffers(network: &mut Network, bytes: &[u8]) {
+    let to = network.buffers.iter_mut().flat_map(|buffer| &mut buffer.values);
+    to.zip(reals(bytes)).for_each(|(to, value)| *to = value);
+}
+
+fn lock(machine: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Machine>> {
+    machine.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Drop for CardEngine {
+    fn drop(&mut self) {
+        let mut machine = lock(&self.machine);
+        for recording in self.passes.iter().filter_map(|(_, recording)| *recording) {
+            machine.forget(recording);
+        }
+        for &address in &self.memory {
+            machine.release(address);
+        }
+    }
+}
