@@ -98,11 +98,13 @@ impl Memory {
         let bytes = self.blocks[&base];
         let [before, after] = self.zones(base);
         let touched = |(at, byte): (usize, &u8)| *byte != PATTERN[at % 2];
+        // Words are counted: a byte of one may happen to be right.
         if let Some(at) = after.iter().enumerate().position(touched) {
-            return Some(format!("{at} bytes behind the end of {bytes} bytes were written"));
+            return Some(format!("{} bytes behind the end of {bytes} bytes were written", at / 4 * 4));
         }
         let at = before.iter().enumerate().rev().find(|&pair| touched(pair))?.0;
-        Some(format!("{} bytes before the begin of {bytes} bytes were written", ZONE - at))
+        let at = ZONE - at / 4 * 4;
+        Some(format!("{at} bytes before the begin of {bytes} bytes were written"))
     }
 
     /// The first overrun of any allocation.
