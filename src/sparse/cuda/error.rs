@@ -88,6 +88,12 @@ pub enum CudaError {
         /// Its kind.
         kind: &'static str,
     },
+    /// Nobody opened the device.
+    #[error("cuda:{ordinal} was not opened")]
+    NotOpen {
+        /// Its number.
+        ordinal: u32,
+    },
     /// A size that an index of a kernel cannot hold.
     #[error("`{node}` in batches of {batch} has more than 2^31 values; use a smaller batch")]
     Size {

@@ -55,7 +55,6 @@ kernels! {
     Add = "add",
     CopyOrAdd = "copy_or_add",
     CrossEntropy = "cross_entropy",
-    LossTotal = "loss_total",
     Update = "update",
     MaxPool = "max_pool",
     MaxPoolBackward = "max_pool_backward",
