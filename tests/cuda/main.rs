@@ -1,0 +1,6 @@
+//! The CUDA kernels, run on the processor, and the emulator that runs them.
+
+#[path = "../emulator/mod.rs"]
+mod emulator;
+
+mod emulated;

@@ -1,0 +1,124 @@
+//! From sources to a library.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const DEVICE: &str = include_str!("device.hpp");
+const RUNTIME: &str = include_str!("runtime.cpp");
+
+/// Checks that the compiler puts into kernels; runtime.cpp has what they call.
+const CHECKS: [&str; 1] = ["-fsanitize=bounds,alignment"];
+
+/// Libraries of this process, by their key.
+static COMPILED: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+
+/// The library of the kernels `names` of `source`. `None` if there is no compiler.
+pub fn library(source: &str, names: &[&str]) -> Result<Option<Arc<[u8]>>, String> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    let mut words = compiler.split_whitespace().map(String::from);
+    let program = words.next().unwrap_or_else(|| "c++".into());
+    let mut compiler = Compiler { program, flags: words.collect() };
+    let Ok(version) = Command::new(&compiler.program).arg("--version").output() else {
+        eprintln!("SKIPPED: no C++ compiler `{}` to run CUDA kernels with", compiler.program);
+        return Ok(None);
+    };
+    compiler.flags.extend(flags());
+    let unit = unit(source, names);
+    let version = String::from_utf8_lossy(&version.stdout);
+    let key =
+        [&unit, DEVICE, RUNTIME, &version, &compiler.flags.join(" "), &CHECKS.join(" ")].join("\0");
+    let key = blake3::hash(key.as_bytes()).to_hex()[..24].to_string();
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = compiled.get(&key) {
+        return Ok(Some(library.clone()));
+    }
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{key}.so"));
+    let library: Arc<[u8]> = match std::fs::read(&kept) {
+        Ok(library) => library.into(),
+        Err(_) => compiler.build(&unit, &kept)?.into(),
+    };
+    compiled.insert(key, library.clone());
+    Ok(Some(library))
+}
+
+/// Everything as one unit: what the words mean, the kernels, and their table.
+fn unit(source: &str, names: &[&str]) -> String {
+    let entries: String = names.iter().map(|name| format!("EMULATOR_ENTRY({name}),\n")).collect();
+    format!(
+        "#include \"device.hpp\"\n{source}\n#line 1 \"table\"\n\
+         extern \"C\" __attribute__((visibility(\"default\"))) const emulator::Entry \
+         emulator_entries[] = {{\n{entries}}};\n"
+    )
+}
+
+/// How everything is compiled. No sum is contracted behind the kernels' back, and memory may be read as
+/// another type, as the device's compiler allows.
+fn flags() -> Vec<String> {
+    let mut flags = vec![
+        "-std=c++17",
+        "-O2",
+        "-fPIC",
+        "-w",
+        "-fno-strict-aliasing",
+        "-ffp-contract=off",
+        "-fno-exceptions",
+        "-fvisibility=hidden",
+        "-fvisibility-inlines-hidden",
+        // A jump from fiber to fiber looks like one to a frame that is gone.
+        "-U_FORTIFY_SOURCE",
+        "-D_FORTIFY_SOURCE=0",
+    ];
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("fma") && std::arch::is_x86_feature_detected!("avx2") {
+        flags.extend(["-mfma", "-mavx2"]);
+    }
+    flags.into_iter().map(String::from).collect()
+}
+
+struct Compiler {
+    program: String,
+    flags: Vec<String>,
+}
+
+impl Compiler {
+    /// Compiles `unit` and the runtime, and keeps the library at `kept` for other processes.
+    fn build(&self, unit: &str, kept: &Path) -> Result<Vec<u8>, String> {
+        let folder = tempfile::tempdir().map_err(|error| format!("no folder: {error}"))?;
+        let place = |name: &str| folder.path().join(name);
+        for (name, text) in
+            [("device.hpp", DEVICE), ("runtime.cpp", RUNTIME), ("kernels.cpp", unit)]
+        {
+            std::fs::write(place(name), text).map_err(|error| format!("{name}: {error}"))?;
+        }
+        let (kernels, runtime) = (place("kernels.o"), place("runtime.o"));
+        self.run(&CHECKS, &["-c".into(), place("kernels.cpp"), "-o".into(), kernels.clone()])?;
+        self.run(&[], &["-c".into(), place("runtime.cpp"), "-o".into(), runtime.clone()])?;
+        let library = place("kernels.so");
+        self.run(&["-shared"], &[kernels, runtime, "-o".into(), library.clone(), "-lm".into()])?;
+        let library = std::fs::read(library).map_err(|error| format!("the library: {error}"))?;
+        // Whoever else looks for it finds all of it or nothing.
+        let keep = || -> std::io::Result<()> {
+            let folder = kept.parent().unwrap_or(kept);
+            std::fs::create_dir_all(folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(&library)?;
+            file.persist(kept)?;
+            Ok(())
+        };
+        keep().map_err(|error| format!("{}: {error}", kept.display()))?;
+        Ok(library)
+    }
+
+    fn run(&self, flags: &[&str], rest: &[PathBuf]) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        let output = command.args(&self.flags).args(flags).args(rest).output();
+        let output = output.map_err(|error| format!("{}: {error}", self.program))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("{command:?}:\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
