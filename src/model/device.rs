@@ -76,9 +76,17 @@ mod tests {
         for device in [card, Device::Cpu(Isa::best())] {
             assert_eq!(Device::named(&device.name()), Some(device));
         }
-        for wrong in ["", "cuda", "cuda:0", "cuda:0/8.7", "cuda:x/8.7/tf32", "cuda:0/8/tf32",
-            "cuda:0/8.7/fp8", "cuda:0/8.7/tf32/x", "cpu/none"]
-        {
+        for wrong in [
+            "",
+            "cuda",
+            "cuda:0",
+            "cuda:0/8.7",
+            "cuda:x/8.7/tf32",
+            "cuda:0/8/tf32",
+            "cuda:0/8.7/fp8",
+            "cuda:0/8.7/tf32/x",
+            "cpu/none",
+        ] {
             assert_eq!(Device::named(wrong), None, "{wrong}");
         }
     }

@@ -24,7 +24,12 @@ pub struct Engine {
 
 /// Where a plan runs.
 enum Runs {
-    Cpu { isa: Isa, arena: Arena, saved: Vec<Vec<Saved>>, scratch: Vec<f32> },
+    Cpu {
+        isa: Isa,
+        arena: Arena,
+        saved: Vec<Vec<Saved>>,
+        scratch: Vec<f32>,
+    },
     Card(Box<CardEngine>),
     /// On a device that could not be had.
     Nowhere(CudaError),

@@ -363,7 +363,8 @@ impl Draft<'_> {
         };
         for (step, (gradients, again)) in lives.gradients.into_iter().zip(lives.again).enumerate() {
             let learns = flow.learns[step];
-            let work = self.work(network, self.steps[step], (mode, learns, kind), &gradients, &mut plan);
+            let work =
+                self.work(network, self.steps[step], (mode, learns, kind), &gradients, &mut plan);
             let node = self.steps[step];
             let (inputs, output) = (self.inputs(node), self.output(node));
             let relu = self.relu[output];

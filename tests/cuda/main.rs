@@ -4,3 +4,4 @@
 mod emulator;
 
 mod emulated;
+mod engine;

@@ -269,11 +269,7 @@ impl CardEngine {
         machine.upload(self.places.buffers, &buffers)
     }
 
-    fn buffers(
-        &self,
-        machine: &mut dyn Machine,
-        network: &Network,
-    ) -> Result<Vec<u8>, CudaError> {
+    fn buffers(&self, machine: &mut dyn Machine, network: &Network) -> Result<Vec<u8>, CudaError> {
         let count: usize = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
         let mut bytes = vec![0; 4 * count];
         machine.download(self.places.buffers, &mut bytes)?;
@@ -359,11 +355,7 @@ impl CardEngine {
         self.give_gradient(gradient);
     }
 
-    fn clear_unless_settled(
-        &self,
-        machine: &mut dyn Machine,
-        len: usize,
-    ) -> Result<(), CudaError> {
+    fn clear_unless_settled(&self, machine: &mut dyn Machine, len: usize) -> Result<(), CudaError> {
         match self.settled {
             true => Ok(()),
             false => machine.clear(self.places.gradient, 4 * len as u64),

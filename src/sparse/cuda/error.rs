@@ -6,7 +6,9 @@ use super::machine::Capability;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CudaError {
     /// The driver's library is not on this machine.
-    #[error("no CUDA driver: libcuda was not found (looked for {tried}); install NVIDIA's driver, or use --device cpu")]
+    #[error(
+        "no CUDA driver: libcuda was not found (looked for {tried}); install NVIDIA's driver, or use --device cpu"
+    )]
     NoDriver {
         /// The names that were tried.
         tried: String,
@@ -43,7 +45,9 @@ pub enum CudaError {
         needed: Capability,
     },
     /// There is no compiler for the kernels.
-    #[error("the kernels must be compiled for this device, and NVRTC was not found (looked for {tried}); install libnvrtc of CUDA 11.4 or later")]
+    #[error(
+        "the kernels must be compiled for this device, and NVRTC was not found (looked for {tried}); install libnvrtc of CUDA 11.4 or later"
+    )]
     NoCompiler {
         /// The names that were tried.
         tried: String,
@@ -57,7 +61,9 @@ pub enum CudaError {
         log: String,
     },
     /// Too little memory.
-    #[error("the device has no {needed} bytes more: {free} of {total} are free; use a smaller --batch, or --device cpu")]
+    #[error(
+        "the device has no {needed} bytes more: {free} of {total} are free; use a smaller --batch, or --device cpu"
+    )]
     Memory {
         /// Bytes asked for.
         needed: u64,

@@ -128,7 +128,8 @@ impl Layer {
         let [height, width] = self.output();
         let all = samples * height * width;
         let columns = self.area() * self.depth();
-        let tiles = self.filters_of_group().div_ceil(SIDE) * columns.div_ceil(SIDE) * self.shape.groups;
+        let tiles =
+            self.filters_of_group().div_ceil(SIDE) * columns.div_ceil(SIDE) * self.shape.groups;
         let wanted = (BLOCKS / tiles).clamp(1, all.div_ceil(LEAST).max(1));
         let per_part = all.div_ceil(wanted).next_multiple_of(DEPTH);
         (all.div_ceil(per_part), per_part)
@@ -150,7 +151,8 @@ impl Layer {
             self.expanded(),
         ];
         let z = self.parts(samples).0 * self.shape.groups;
-        let columns = self.input.iter().product::<usize>().max(self.shape.filters).div_ceil(COLUMNS);
+        let columns =
+            self.input.iter().product::<usize>().max(self.shape.filters).div_ceil(COLUMNS);
         let columns = columns.max((self.area() * self.depth()).div_ceil(SIDE));
         sizes.iter().all(|&size| i32::try_from(size).is_ok()) && z.max(columns) <= 65_535
     }
@@ -358,7 +360,9 @@ impl Layer {
     /// Whether the kernel covers the whole input, so that each weight meets one place only.
     fn covers(&self) -> bool {
         let [_, height, width] = self.input;
-        self.shape.kernel == [height, width] && self.shape.padding == [0, 0] && self.shape.groups == 1
+        self.shape.kernel == [height, width]
+            && self.shape.padding == [0, 0]
+            && self.shape.groups == 1
     }
 
     /// The input gradient where the kernel covers the input: one product over all its values.
@@ -490,11 +494,7 @@ fn sum_partials(
     len: usize,
     count: usize,
 ) -> Result<(), CudaError> {
-    let args = [
-        Arg::Address(partials),
-        Arg::Address(to),
-        Arg::Word(word(len)),
-        Arg::Word(word(count)),
-    ];
+    let args =
+        [Arg::Address(partials), Arg::Address(to), Arg::Word(word(len)), Arg::Word(word(count))];
     machine.launch(Kernel::SumPartials, each(len), &args)
 }

@@ -65,12 +65,8 @@ impl Norm {
         let args = [Arg::Address(x.at), Arg::Address(self.scratch), sizes[0], sizes[1], sizes[2]];
         machine.launch(Kernel::Moments, columns(channels, count), &args)?;
         let pointers = [self.scratch, self.saved, self.mean, self.variance].map(Arg::Address);
-        let args = [
-            &pointers[..],
-            &sizes,
-            &[Arg::Real(self.epsilon), Arg::Real(self.momentum)],
-        ]
-        .concat();
+        let args =
+            [&pointers[..], &sizes, &[Arg::Real(self.epsilon), Arg::Real(self.momentum)]].concat();
         machine.launch(Kernel::MomentsFinish, each(channels), &args)
     }
 
@@ -146,6 +142,8 @@ impl Norm {
 fn same(tensors: &[Option<Tensor>]) {
     let mut all = tensors.iter().flatten();
     let first = all.next();
-    let like = |other: &Tensor| first.is_some_and(|t| (t.shape, t.samples) == (other.shape, other.samples));
+    let like = |other: &Tensor| {
+        first.is_some_and(|t| (t.shape, t.samples) == (other.shape, other.samples))
+    };
     assert!(all.all(like), "tensors of one shape: {tensors:?}");
 }

@@ -169,8 +169,8 @@ impl Pool {
         let ([channels, in_height, in_width], [_, height, width]) = (x.shape, y.shape);
         let Self { kernel, stride, padding } = self;
         [
-            x.samples, channels, in_height, in_width, height, width, kernel[0], kernel[1], stride[0],
-            stride[1], padding[0], padding[1],
+            x.samples, channels, in_height, in_width, height, width, kernel[0], kernel[1],
+            stride[0], stride[1], padding[0], padding[1],
         ]
         .map(int)
     }
