@@ -6,7 +6,7 @@ use unlearn::sparse::cuda::{Address, Arg, CudaError, Grid, Machine};
 use crate::emulator::{Emulator, Order};
 
 const SOURCE: &str = include_str!("emulated.cu");
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "sum",
     "arguments",
     "counting",
@@ -24,6 +24,7 @@ const NAMES: [&str; 17] = [
     "multiply_f16",
     "multiply_bf16",
     "multiply_some",
+    "unwritten",
 ];
 const BOTH: [Order; 2] = [Order::Forward, Order::Backward];
 
@@ -236,6 +237,15 @@ fn bad_indices_alignments_and_addresses_are_told_and_end_no_process() {
     device.launch_by_name("write_at", grid(1, 32), &args).unwrap();
     let words = device.wait().unwrap_err().to_string();
     assert!(words.contains("illegal address"), "{words}");
+}
+
+#[test]
+fn shared_memory_begins_as_nan_in_every_block() {
+    let Some(mut device) = emulator(Order::Forward) else { return };
+    let to = zeros(&mut device, 32);
+    device.launch_by_name("unwritten", grid(3, 32), &[Arg::Address(to)]).unwrap();
+    let found = download_reals(&mut device, to, 32);
+    assert!(found.iter().enumerate().all(|(at, x)| if at == 3 { x.is_nan() } else { *x == 1.0 }));
 }
 
 #[test]

@@ -3,4 +3,8 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
+mod bed;
 mod emulated;
+mod layers;
+mod norms;
+mod pointwise;

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const DEVICE: &str = include_str!("device.hpp");
 const RUNTIME: &str = include_str!("runtime.cpp");
+/// Stands before and behind the kernels when they are linked: what lies between is their shared memory.
+const EDGE: &str = "alignas(64) __attribute__((visibility(\"hidden\"))) char EDGE[64];\n";
 
 /// Checks that the compiler puts into kernels; runtime.cpp has what they call.
-const CHECKS: [&str; 1] = ["-fsanitize=bounds,alignment"];
+const CHECKS: &str = "-fsanitize=bounds,alignment";
 
 /// Libraries of this process, by their key.
 static COMPILED: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
@@ -29,7 +31,7 @@ pub fn library(source: &str, names: &[&str]) -> Result<Option<Arc<[u8]>>, String
     let unit = unit(source, names);
     let version = String::from_utf8_lossy(&version.stdout);
     let key =
-        [&unit, DEVICE, RUNTIME, &version, &compiler.flags.join(" "), &CHECKS.join(" ")].join("\0");
+        [&unit, DEVICE, RUNTIME, EDGE, &version, &compiler.flags.join(" "), CHECKS].join("\0");
     let key = blake3::hash(key.as_bytes()).to_hex()[..24].to_string();
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(library) = compiled.get(&key) {
@@ -88,16 +90,26 @@ impl Compiler {
     fn build(&self, unit: &str, kept: &Path) -> Result<Vec<u8>, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("no folder: {error}"))?;
         let place = |name: &str| folder.path().join(name);
-        for (name, text) in
-            [("device.hpp", DEVICE), ("runtime.cpp", RUNTIME), ("kernels.cpp", unit)]
-        {
+        let texts = [
+            ("device.hpp", DEVICE),
+            ("runtime.cpp", RUNTIME),
+            ("kernels.cpp", unit),
+            ("edge.cpp", EDGE),
+        ];
+        for (name, text) in texts {
             std::fs::write(place(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
-        let (kernels, runtime) = (place("kernels.o"), place("runtime.o"));
-        self.run(&CHECKS, &["-c".into(), place("kernels.cpp"), "-o".into(), kernels.clone()])?;
-        self.run(&[], &["-c".into(), place("runtime.cpp"), "-o".into(), runtime.clone()])?;
+        let objects = ["first.o", "kernels.o", "last.o", "runtime.o"].map(place);
+        let compile = |from: &str, flag: &str, to: &PathBuf| {
+            self.run(&[flag, "-c"], &[place(from), "-o".into(), to.clone()])
+        };
+        compile("edge.cpp", "-DEDGE=emulator_first", &objects[0])?;
+        compile("kernels.cpp", CHECKS, &objects[1])?;
+        compile("edge.cpp", "-DEDGE=emulator_last", &objects[2])?;
+        compile("runtime.cpp", "-w", &objects[3])?;
         let library = place("kernels.so");
-        self.run(&["-shared"], &[kernels, runtime, "-o".into(), library.clone(), "-lm".into()])?;
+        let rest = [&objects[..], &["-o".into(), library.clone(), "-lm".into()]].concat();
+        self.run(&["-shared"], &rest)?;
         let library = std::fs::read(library).map_err(|error| format!("the library: {error}"))?;
         // Whoever else looks for it finds all of it or nothing.
         let keep = || -> std::io::Result<()> {

@@ -100,7 +100,10 @@ impl Memory {
         let touched = |(at, byte): (usize, &u8)| *byte != PATTERN[at % 2];
         // Words are counted: a byte of one may happen to be right.
         if let Some(at) = after.iter().enumerate().position(touched) {
-            return Some(format!("{} bytes behind the end of {bytes} bytes were written", at / 4 * 4));
+            return Some(format!(
+                "{} bytes behind the end of {bytes} bytes were written",
+                at / 4 * 4
+            ));
         }
         let at = before.iter().enumerate().rev().find(|&pair| touched(pair))?.0;
         let at = ZONE - at / 4 * 4;

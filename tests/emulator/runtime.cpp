@@ -16,6 +16,9 @@
 
 emulator::Index threadIdx, blockIdx, blockDim, gridDim;
 
+// Edges of the kernels' shared memory: compile.rs links them around it.
+extern EMULATOR_HIDDEN char emulator_first[64], emulator_last[64];
+
 namespace emulator {
 namespace {
 
@@ -216,10 +219,24 @@ void watch_signals() {
     for (int i = 0; i < 3; i++) sigaction(SIGNALS[i], &ours, &before[i]);
 }
 
+// Whether a block may have left something in shared memory: one that waited for nothing has no use for it.
+bool shared = true;
+
+// Makes all shared memory NaN, in every format, and an index that no array has: what a block reads there
+// it has to write before.
+void forget_shared() {
+    if (!shared) return;
+    shared = false;
+    char *end = emulator_last;
+    unsigned pattern = 0xffe5ffe5;
+    for (char *at = emulator_first + sizeof emulator_first; at + 4 <= end; at += 4) memcpy(at, &pattern, 4);
+}
+
 // Returns whether the block ended well.
 __attribute__((noinline)) bool run_block() {
     block.begun = block.ended = block.first = block.readies = block.waitings = 0;
     for (Warp &warp : block.warp) warp.arrived = 0;
+    forget_shared();
     if (_setjmp(home) == 0) next();
     return !broken;
 }
@@ -227,6 +244,7 @@ __attribute__((noinline)) bool run_block() {
 } // namespace
 
 void barrier(const char *file, unsigned line) {
+    shared = true;
     Thread &thread = block.thread[current->thread];
     thread.waits = Wait::barrier;
     thread.file = file;
