@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 const DEVICE: &str = include_str!("device.hpp");
 const RUNTIME: &str = include_str!("runtime.cpp");
@@ -19,19 +19,10 @@ static COMPILED: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new()
 
 /// The library of the kernels `names` of `source`. `None` if there is no compiler.
 pub fn library(source: &str, names: &[&str]) -> Result<Option<Arc<[u8]>>, String> {
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-    let mut words = compiler.split_whitespace().map(String::from);
-    let program = words.next().unwrap_or_else(|| "c++".into());
-    let mut compiler = Compiler { program, flags: words.collect() };
-    let Ok(version) = Command::new(&compiler.program).arg("--version").output() else {
-        eprintln!("SKIPPED: no C++ compiler `{}` to run CUDA kernels with", compiler.program);
-        return Ok(None);
-    };
-    compiler.flags.extend(flags());
+    static FOUND: LazyLock<Option<(Compiler, String)>> = LazyLock::new(find);
+    let Some((compiler, version)) = &*FOUND else { return Ok(None) };
     let unit = unit(source, names);
-    let version = String::from_utf8_lossy(&version.stdout);
-    let key =
-        [&unit, DEVICE, RUNTIME, EDGE, &version, &compiler.flags.join(" "), CHECKS].join("\0");
+    let key = [&unit, DEVICE, RUNTIME, EDGE, version, &compiler.flags.join(" "), CHECKS].join("\0");
     let key = blake3::hash(key.as_bytes()).to_hex()[..24].to_string();
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(library) = compiled.get(&key) {
@@ -44,6 +35,20 @@ pub fn library(source: &str, names: &[&str]) -> Result<Option<Arc<[u8]>>, String
     };
     compiled.insert(key, library.clone());
     Ok(Some(library))
+}
+
+/// The compiler and what it says of itself, or none and a line that says so.
+fn find() -> Option<(Compiler, String)> {
+    let named = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    let mut words = named.split_whitespace().map(String::from);
+    let program = words.next().unwrap_or_else(|| "c++".into());
+    let Ok(version) = Command::new(&program).arg("--version").output() else {
+        eprintln!("SKIPPED: no C++ compiler `{program}` to run CUDA kernels with");
+        return None;
+    };
+    let flags = words.chain(flags()).collect();
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    Some((Compiler { program, flags }, version))
 }
 
 /// Everything as one unit: what the words mean, the kernels, and their table.

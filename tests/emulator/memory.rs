@@ -11,6 +11,16 @@ use super::refused;
 const ZONE: usize = 4096;
 /// What fills them, again and again: read as `f32`, f16 or bf16 it is NaN.
 const PATTERN: [u8; 2] = [0xe5, 0xff];
+/// A zone as it should be.
+const UNTOUCHED: [u8; ZONE] = {
+    let mut zone = [PATTERN[0]; ZONE];
+    let mut at = 1;
+    while at < ZONE {
+        zone[at] = PATTERN[1];
+        at += 2;
+    }
+    zone
+};
 
 /// What is allocated: address and bytes.
 pub struct Memory {
@@ -51,12 +61,7 @@ impl Memory {
         let at = block as u64 + ZONE as u64;
         self.blocks.insert(at, bytes);
         self.used += bytes;
-        for zone in self.zones(at) {
-            zone.chunks_exact_mut(2).for_each(|two| two.copy_from_slice(&PATTERN));
-            let odd = zone.len() % 2;
-            let last = zone.len() - odd;
-            zone[last..].fill(PATTERN[0]);
-        }
+        self.zones(at).into_iter().for_each(|zone| zone.copy_from_slice(&UNTOUCHED));
         Ok(Address(at))
     }
 
@@ -97,6 +102,9 @@ impl Memory {
     pub fn overrun(&self, base: u64) -> Option<String> {
         let bytes = self.blocks[&base];
         let [before, after] = self.zones(base);
+        if *before == UNTOUCHED && *after == UNTOUCHED {
+            return None;
+        }
         let touched = |(at, byte): (usize, &u8)| *byte != PATTERN[at % 2];
         // Words are counted: a byte of one may happen to be right.
         if let Some(at) = after.iter().enumerate().position(touched) {
