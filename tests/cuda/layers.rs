@@ -5,6 +5,7 @@ use unlearn::sparse::cuda::{Address, Layer, Machine, MaskAt, MaskBits, Precision
 use unlearn::sparse::{ConvShape, Mask};
 
 use crate::bed::{Bed, both, close, draw};
+use crate::emulator::{Emulator, Order};
 
 /// A layer, a batch, and the share of its weights that exist (1: a whole mask).
 #[derive(Clone, Copy, Debug)]
@@ -258,6 +259,27 @@ fn gradients_of_weights_that_exist_are_added_and_no_others() {
         let pack = |dense: &[f64]| mask.iter().map(|at| dense[at]).collect::<Vec<f64>>();
         close(&found, &pack(&dense.sums), &pack(&dense.sizes), WITHIN, &what);
     });
+}
+
+#[test]
+fn without_the_compilers_checks_the_same_bytes_come_out() {
+    let case = CASES[6];
+    let outputs = |mut bed: Bed| {
+        let (layer, values) = case.layer(&mut bed);
+        let x = bed.tensor(case.samples, case.input, Some(&case.x()));
+        let scratch = bed.scratch(layer.expanded());
+        let pass = |precision| {
+            let y = bed.tensor(case.samples, case.output(), None);
+            let device: &mut dyn Machine = &mut bed.device;
+            let at = [values, Address::default()];
+            layer.forward(device, precision, at, (x, y), false, scratch).unwrap();
+            bed.read(y.at, y.len())
+        };
+        Precision::ALL.map(pass)
+    };
+    let Some(checked) = Bed::new(Order::Forward) else { return };
+    let device = Emulator::fast(Order::Forward).unwrap().unwrap();
+    assert_eq!(outputs(checked), outputs(Bed { device }));
 }
 
 #[test]
