@@ -396,6 +396,8 @@ fn memory_is_zeroed_bounded_and_given_back() {
     assert_eq!(device.allocate(401), refused);
     device.release(first);
     device.release(Address(0));
+    let nothing = device.allocate(0).unwrap();
+    device.upload(nothing, &[]).unwrap();
     assert_eq!(device.free_memory(), Ok(1000));
     // Neither copies nor launches reach what was given back, nor past an end.
     let second = device.allocate(500).unwrap();
@@ -426,6 +428,10 @@ fn a_recording_replays_launches_with_the_arguments_it_was_given() {
     write(&mut device, 0).unwrap_err();
     device.recorded().unwrap_err();
     write(&mut device, 0).unwrap();
+    // Nor can what has no place.
+    device.record().unwrap();
+    device.clear(to, 17).unwrap_err();
+    device.recorded().unwrap_err();
     device.record().unwrap();
     device.clear(to, 4).unwrap();
     write(&mut device, 1).unwrap();
@@ -437,19 +443,26 @@ fn a_recording_replays_launches_with_the_arguments_it_was_given() {
     assert_eq!(device.launches()["write_at"], 2);
     device.forget(recording);
     device.replay(recording).unwrap_err();
-    // Whatever waits or allocates spoils one too.
-    for spoils in 0..4 {
-        device.record().unwrap();
-        match spoils {
-            0 => drop(device.allocate(4).unwrap_err()),
-            1 => drop(device.upload(to, &[0; 4]).unwrap_err()),
-            2 => drop(device.download(to, &mut [0; 4]).unwrap_err()),
-            _ => drop(device.wait().unwrap_err()),
-        }
-        device.recorded().unwrap_err();
-    }
-    device.recorded().unwrap_err();
+    // Whatever waits or allocates is refused meanwhile; what is given back goes when it has ended, and
+    // takes along what was recorded of it.
+    let gone = zeros(&mut device, 1);
+    device.record().unwrap();
+    device.allocate(4).unwrap_err();
+    device.upload(to, &[0; 4]).unwrap_err();
+    device.download(to, &mut [0; 4]).unwrap_err();
+    device.wait().unwrap_err();
+    device.record().unwrap_err();
+    device.copy(gone, to, 4).unwrap();
+    let recording = device.recorded().unwrap();
+    device.replay(recording).unwrap();
     assert_eq!(download_reals(&mut device, to, 4), [0.0, 1.0, 1.0, 0.0]);
+    device.record().unwrap();
+    device.release(gone);
+    device.recorded().unwrap();
+    device.upload(gone, &[0; 4]).unwrap_err();
+    let error = device.replay(recording).unwrap_err();
+    assert!(matches!(error, CudaError::NoRecording { .. }), "{error}");
+    device.recorded().unwrap_err();
 }
 
 #[test]

@@ -129,7 +129,8 @@ impl Compiler {
             file.persist(kept)?;
             Ok(())
         };
-        keep().map_err(|error| format!("{}: {error}", kept.display()))?;
+        // Where nothing can be kept, it is compiled again.
+        let _ = keep();
         Ok(library)
     }
 

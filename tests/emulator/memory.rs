@@ -46,11 +46,8 @@ impl Memory {
         self.total.saturating_sub(self.used)
     }
 
-    /// `bytes` bytes of zeros.
+    /// `bytes` bytes of zeros; none have an address too.
     pub fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError> {
-        if bytes == 0 {
-            return Err(refused("allocate 0 bytes", "CUDA_ERROR_INVALID_VALUE (1)"));
-        }
         if bytes > self.free() {
             return Err(CudaError::Memory { needed: bytes, free: self.free(), total: self.total });
         }

@@ -67,11 +67,27 @@ impl Owned {
     }
 }
 
-/// A recording under way: its works, and what spoilt it.
+impl Work {
+    /// Every address in it.
+    fn addresses(&self) -> Vec<Address> {
+        let of = |arg: &Owned| match arg {
+            Owned::Address(address) => Some(*address),
+            _ => None,
+        };
+        match self {
+            Self::Launch { args, .. } => args.iter().filter_map(of).collect(),
+            Self::Clear { to, .. } => vec![*to],
+            Self::Copy { from, to, .. } => vec![*from, *to],
+        }
+    }
+}
+
+/// A recording under way: its works, what spoilt it, and what is given back when it ends.
 #[derive(Default)]
 struct Tape {
     works: Vec<Work>,
     spoilt: Option<CudaError>,
+    released: Vec<Address>,
 }
 
 /// The device.
@@ -219,21 +235,45 @@ impl Emulator {
     }
 
     /// Refuses what cannot be done while recording, and everything after a kernel has failed.
-    fn ready(&mut self, what: &str) -> Result<(), CudaError> {
+    fn ready(&self, what: &str) -> Result<(), CudaError> {
         if self.tape.is_some() {
-            return self.spoil(refused(what, CAPTURING));
+            return Err(refused(what, CAPTURING));
         }
         self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Does it, or records it.
     fn ask(&mut self, work: Work) -> Result<(), CudaError> {
+        if let Err(error) = self.fits(&work) {
+            return self.spoil(error);
+        }
         if let Some(tape) = &mut self.tape {
             tape.works.push(work);
             return Ok(());
         }
         self.failed.clone().map_or(Ok(()), Err)?;
         self.work(&work)
+    }
+
+    /// Refuses addresses of nothing.
+    fn fits(&mut self, work: &Work) -> Result<(), CudaError> {
+        match work {
+            Work::Clear { to, bytes } => {
+                self.memory.bytes(*to, *bytes, "clear memory").map(drop)?
+            }
+            Work::Copy { from, to, bytes } => {
+                self.memory.bytes(*from, *bytes, "copy from memory")?;
+                self.memory.bytes(*to, *bytes, "copy to memory")?;
+            }
+            Work::Launch { kernel, .. } => {
+                let nothing = |at: &Address| at.0 != 0 && self.memory.holder(*at).is_none();
+                if work.addresses().iter().any(nothing) {
+                    let code = "CUDA_ERROR_INVALID_VALUE (1): an address of nothing";
+                    return Err(refused(&format!("launch `{kernel}`"), code));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn work(&mut self, work: &Work) -> Result<(), CudaError> {
@@ -262,15 +302,6 @@ impl Emulator {
             None => {}
         }
         let args: Vec<Arg<'_>> = args.iter().map(Owned::arg).collect();
-        for arg in &args {
-            let Arg::Address(address) = *arg else { continue };
-            if address.0 != 0 && self.memory.holder(address).is_none() {
-                return Err(refused(
-                    &launch,
-                    "CUDA_ERROR_INVALID_VALUE (1): an address of nothing",
-                ));
-            }
-        }
         *self.launches.entry(name.into()).or_default() += 1;
         let ran = self.library.run(name, grid, &args, self.order);
         let addresses = args.iter().filter_map(|arg| match arg {
@@ -304,8 +335,15 @@ impl Machine for Emulator {
     }
 
     fn release(&mut self, address: Address) {
-        if self.tape.is_some() {
-            let _ = self.spoil::<()>(refused("release memory", CAPTURING));
+        if let Some(tape) = &mut self.tape {
+            tape.released.push(address);
+            return;
+        }
+        // What was recorded and works on it is forgotten.
+        if let Some(gone) = self.memory.holder(address) {
+            let of_it = |address: Address| self.memory.holder(address) == Some(gone);
+            let works = |work: &Work| work.addresses().into_iter().any(of_it);
+            self.recordings.retain(|_, all| !all.iter().any(works));
         }
         if let Some(why) = self.memory.release(address) {
             self.failed.get_or_insert(refused("release memory", &why));
@@ -343,19 +381,20 @@ impl Machine for Emulator {
     }
 
     fn recorded(&mut self) -> Result<Recording, CudaError> {
-        let nothing = || refused("end a recording", "CUDA_ERROR_ILLEGAL_STATE (401)");
-        let tape = self.tape.take().ok_or_else(nothing)?;
-        if let Some(error) = tape.spoilt {
-            return Err(error);
-        }
+        let none = |code: &str| CudaError::NoRecording { code: code.into() };
+        let tape = self.tape.take().ok_or_else(|| none("no recording was begun"))?;
         self.recorded += 1;
-        self.recordings.insert(self.recorded, tape.works);
-        Ok(Recording(self.recorded))
+        if tape.spoilt.is_none() {
+            self.recordings.insert(self.recorded, tape.works);
+        }
+        tape.released.into_iter().for_each(|address| self.release(address));
+        tape.spoilt.map_or(Ok(Recording(self.recorded)), |why| Err(none(&why.to_string())))
     }
 
     fn replay(&mut self, recording: Recording) -> Result<(), CudaError> {
         self.ready("replay")?;
-        let unknown = || refused("replay", "CUDA_ERROR_INVALID_HANDLE (400)");
+        let code = "it was forgotten, or memory that it works on was given back";
+        let unknown = || CudaError::NoRecording { code: code.into() };
         let works = self.recordings.get(&recording.0).ok_or_else(unknown)?.clone();
         works.into_iter().try_for_each(|work| self.ask(work))
     }
