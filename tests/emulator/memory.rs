@@ -48,13 +48,16 @@ impl Memory {
 
     /// `bytes` bytes of zeros; none have an address too.
     pub fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError> {
+        let none = CudaError::Memory { needed: bytes, free: self.free(), total: self.total };
         if bytes > self.free() {
-            return Err(CudaError::Memory { needed: bytes, free: self.free(), total: self.total });
+            return Err(none);
         }
         let layout = layout(bytes);
         // SAFETY: the layout is not empty: it has two zones.
         let block = unsafe { alloc_zeroed(layout) };
-        assert!(!block.is_null(), "this machine has no {bytes} bytes");
+        if block.is_null() {
+            return Err(none);
+        }
         let at = block as u64 + ZONE as u64;
         self.blocks.insert(at, bytes);
         self.used += bytes;

@@ -400,6 +400,10 @@ extern "C" void __ubsan_handle_out_of_bounds(void *data, unsigned long index) {
     fail("thread %u: at %s:%u the index %ld is outside its array", current->thread, place->file,
          place->line, static_cast<long>(index));
 }
+// What Clang cannot give a place.
+extern "C" void __ubsan_handle_local_out_of_bounds() {
+    fail("thread %u: an index is outside its array", current->thread);
+}
 extern "C" void __ubsan_handle_type_mismatch_v1(void *data, unsigned long address) {
     const Place *place = static_cast<const Place *>(data);
     fail("thread %u: at %s:%u the address 0x%lx is not aligned", current->thread, place->file,
