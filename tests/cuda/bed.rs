@@ -16,12 +16,12 @@ pub struct Bed {
 impl Bed {
     /// The engine's kernels, unless there is no compiler.
     pub fn new(order: Order) -> Option<Self> {
-        Some(Self { device: Emulator::new(order).unwrap()? })
+        Some(Self { device: Emulator::new(order).unwrap()?.tight() })
     }
 
     pub fn words(&mut self, words: &[u32]) -> Address {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let address = self.device.allocate(bytes.len().max(4) as u64).unwrap();
+        let address = self.device.allocate(bytes.len() as u64).unwrap();
         self.device.upload(address, &bytes).unwrap();
         address
     }

@@ -137,3 +137,5 @@ extern "C" __global__ void unwritten(float *to) {
     __syncthreads();
     parts[threadIdx.x] = 2.0f;
 }
+
+extern "C" __global__ void read_at(const float *from, float *to, unsigned at) { to[threadIdx.x] = from[at + threadIdx.x]; }

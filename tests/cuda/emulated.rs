@@ -6,7 +6,7 @@ use unlearn::sparse::cuda::{Address, Arg, CudaError, Grid, Machine};
 use crate::emulator::{Emulator, Order};
 
 const SOURCE: &str = include_str!("emulated.cu");
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "sum",
     "arguments",
     "counting",
@@ -25,6 +25,7 @@ const NAMES: [&str; 18] = [
     "multiply_bf16",
     "multiply_some",
     "unwritten",
+    "read_at",
 ];
 const BOTH: [Order; 2] = [Order::Forward, Order::Backward];
 
@@ -212,6 +213,23 @@ fn writing_past_either_end_is_told_with_the_kernel() {
     assert!(words.contains("40 bytes behind the end of 400 bytes"), "{words}");
     let words = past("write_before", &[]).unwrap();
     assert!(words.contains("4 bytes before the begin of 400 bytes"), "{words}");
+}
+
+#[test]
+fn reading_past_the_end_of_tight_memory_is_told_and_of_other_memory_is_nan() {
+    let Some(mut device) = emulator(Order::Forward) else { return };
+    let (from, to) = (zeros(&mut device, 9), zeros(&mut device, 9));
+    let args = [Arg::Address(from), Arg::Address(to), Arg::Word(2)];
+    device.launch_by_name("read_at", grid(1, 8), &args).unwrap();
+    let found = download_reals(&mut device, to, 8);
+    assert!(found[..7].iter().all(|x| *x == 0.0) && found[7].is_nan(), "{found:?}");
+
+    let mut device = emulator(Order::Forward).unwrap().tight();
+    let (from, to) = (zeros(&mut device, 9), zeros(&mut device, 9));
+    let args = [Arg::Address(from), Arg::Address(to), Arg::Word(2)];
+    let words = told(&mut device, "read_at", grid(1, 8), &args);
+    assert!(words.contains("thread 7: illegal address"), "{words}");
+    assert!(words.ends_with(", 0 bytes behind the end of 36 bytes"), "{words}");
 }
 
 #[test]

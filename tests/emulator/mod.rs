@@ -2,10 +2,11 @@
 //! compiler, each thread of each block run in turn.
 //!
 //! What it finds that a card would not tell: arguments that do not fit a kernel's parameters, addresses
-//! of no allocation, writes past the ends of one, indices outside an array (shared ones too), addresses
-//! that are not aligned, barriers that not all threads of a block reach, and, by running everything in
-//! the opposite [`Order`], results that depend on who comes first. What it cannot find: reads past an
-//! end (they give NaN), and a loop that never ends. It says nothing about speed.
+//! of no allocation, accesses past the ends of one, indices outside an array (shared ones too), shared
+//! memory that is read before it is written (it is NaN), addresses that are not aligned, barriers that not
+//! all threads of a block reach, and, by running everything in the opposite [`Order`], results that depend
+//! on who comes first. What it cannot find: a loop that never ends, a race that both orders hide, and how
+//! a card rounds within its multipliers. It says nothing about speed.
 #![allow(dead_code)] // Each test takes in what it needs.
 
 mod compile;
@@ -163,9 +164,10 @@ impl Emulator {
             pageable_access: false,
             host_page_tables: false,
         };
+        let library = Library::load(&library, names)?;
         Ok(Some(Self {
-            library: Library::load(&library, names)?,
-            memory: Memory::of(facts.memory),
+            memory: Memory::of(facts.memory, library.pages),
+            library,
             facts,
             order,
             tape: None,
@@ -182,6 +184,14 @@ impl Emulator {
     pub fn with(mut self, change: impl FnOnce(&mut CardFacts)) -> Self {
         change(&mut self.facts);
         self.memory.total = self.facts.memory;
+        self
+    }
+
+    /// From now on whatever is read or written right behind an allocation ends the launch; addresses
+    /// are multiples of 16 only, and only where the size is.
+    #[must_use]
+    pub fn tight(mut self) -> Self {
+        self.memory.tight = true;
         self
     }
 
@@ -309,7 +319,13 @@ impl Emulator {
             _ => None,
         });
         // Told by whatever waits next, as on a card.
-        if let Err(why) = ran {
+        if let Err(mut why) = ran {
+            let hex = why
+                .split_once("illegal address 0x")
+                .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+            if let Some(near) = hex.and_then(|address| self.memory.nearest(address)) {
+                why += &format!(", {near}");
+            }
             let code = format!("CUDA_ERROR_LAUNCH_FAILED (719): {why}");
             self.failed = Some(refused(&format!("run `{name}`"), &code));
         } else if let Some(why) = addresses.filter_map(|base| self.memory.overrun(base)).next() {

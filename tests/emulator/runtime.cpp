@@ -443,6 +443,22 @@ EXPORTED int emulator_run(const Entry *entry, void **arguments, const unsigned *
     return well ? 0 : 1;
 }
 
+// Whole pages of zeros for `bytes` bytes, between two pages that nobody may touch. Null if there are none.
+EXPORTED void *emulator_map(size_t bytes) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    void *map = mmap(nullptr, bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) return nullptr;
+    char *inner = static_cast<char *>(map) + page;
+    if (mprotect(inner, bytes, PROT_READ | PROT_WRITE) == 0) return inner;
+    munmap(map, bytes + 2 * page);
+    return nullptr;
+}
+EXPORTED void emulator_unmap(void *inner, size_t bytes) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    munmap(static_cast<char *>(inner) - page, bytes + 2 * page);
+}
+EXPORTED size_t emulator_page() { return sysconf(_SC_PAGESIZE); }
+
 // Gives the stacks back. Nothing runs afterwards.
 EXPORTED void emulator_close() {
     size_t page = sysconf(_SC_PAGESIZE);
