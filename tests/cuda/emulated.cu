@@ -127,3 +127,15 @@ extern "C" __global__ void multiply_some(float *to) {
     if (threadIdx.x != 5) mma_f16(d, a, b);
     to[threadIdx.x] = d[0];
 }
+
+// Reads shared memory that nobody wrote.
+extern "C" __global__ void unwritten(float *to) {
+    __shared__ float parts[32];
+    if (threadIdx.x != 3) parts[threadIdx.x] = 1.0f;
+    __syncthreads();
+    to[threadIdx.x] = parts[threadIdx.x];
+    __syncthreads();
+    parts[threadIdx.x] = 2.0f;
+}
+
+extern "C" __global__ void read_at(const float *from, float *to, unsigned at) { to[threadIdx.x] = from[at + threadIdx.x]; }

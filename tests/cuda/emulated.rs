@@ -6,7 +6,7 @@ use unlearn::sparse::cuda::{Address, Arg, CudaError, Grid, Machine};
 use crate::emulator::{Emulator, Order};
 
 const SOURCE: &str = include_str!("emulated.cu");
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "sum",
     "arguments",
     "counting",
@@ -24,6 +24,8 @@ const NAMES: [&str; 17] = [
     "multiply_f16",
     "multiply_bf16",
     "multiply_some",
+    "unwritten",
+    "read_at",
 ];
 const BOTH: [Order; 2] = [Order::Forward, Order::Backward];
 
@@ -214,6 +216,23 @@ fn writing_past_either_end_is_told_with_the_kernel() {
 }
 
 #[test]
+fn reading_past_the_end_of_tight_memory_is_told_and_of_other_memory_is_nan() {
+    let Some(mut device) = emulator(Order::Forward) else { return };
+    let (from, to) = (zeros(&mut device, 9), zeros(&mut device, 9));
+    let args = [Arg::Address(from), Arg::Address(to), Arg::Word(2)];
+    device.launch_by_name("read_at", grid(1, 8), &args).unwrap();
+    let found = download_reals(&mut device, to, 8);
+    assert!(found[..7].iter().all(|x| *x == 0.0) && found[7].is_nan(), "{found:?}");
+
+    let mut device = emulator(Order::Forward).unwrap().tight();
+    let (from, to) = (zeros(&mut device, 9), zeros(&mut device, 9));
+    let args = [Arg::Address(from), Arg::Address(to), Arg::Word(2)];
+    let words = told(&mut device, "read_at", grid(1, 8), &args);
+    assert!(words.contains("thread 7: illegal address"), "{words}");
+    assert!(words.ends_with(", 0 bytes behind the end of 36 bytes"), "{words}");
+}
+
+#[test]
 fn bad_indices_alignments_and_addresses_are_told_and_end_no_process() {
     let mut devices = (0..).map_while(|_| emulator(Order::Forward));
     let mut told = |name: &str, args: &[Arg<'_>]| {
@@ -236,6 +255,15 @@ fn bad_indices_alignments_and_addresses_are_told_and_end_no_process() {
     device.launch_by_name("write_at", grid(1, 32), &args).unwrap();
     let words = device.wait().unwrap_err().to_string();
     assert!(words.contains("illegal address"), "{words}");
+}
+
+#[test]
+fn shared_memory_begins_as_nan_in_every_block() {
+    let Some(mut device) = emulator(Order::Forward) else { return };
+    let to = zeros(&mut device, 32);
+    device.launch_by_name("unwritten", grid(3, 32), &[Arg::Address(to)]).unwrap();
+    let found = download_reals(&mut device, to, 32);
+    assert!(found.iter().enumerate().all(|(at, x)| if at == 3 { x.is_nan() } else { *x == 1.0 }));
 }
 
 #[test]
@@ -386,6 +414,8 @@ fn memory_is_zeroed_bounded_and_given_back() {
     assert_eq!(device.allocate(401), refused);
     device.release(first);
     device.release(Address(0));
+    let nothing = device.allocate(0).unwrap();
+    device.upload(nothing, &[]).unwrap();
     assert_eq!(device.free_memory(), Ok(1000));
     // Neither copies nor launches reach what was given back, nor past an end.
     let second = device.allocate(500).unwrap();
@@ -416,6 +446,10 @@ fn a_recording_replays_launches_with_the_arguments_it_was_given() {
     write(&mut device, 0).unwrap_err();
     device.recorded().unwrap_err();
     write(&mut device, 0).unwrap();
+    // Nor can what has no place.
+    device.record().unwrap();
+    device.clear(to, 17).unwrap_err();
+    device.recorded().unwrap_err();
     device.record().unwrap();
     device.clear(to, 4).unwrap();
     write(&mut device, 1).unwrap();
@@ -427,19 +461,26 @@ fn a_recording_replays_launches_with_the_arguments_it_was_given() {
     assert_eq!(device.launches()["write_at"], 2);
     device.forget(recording);
     device.replay(recording).unwrap_err();
-    // Whatever waits or allocates spoils one too.
-    for spoils in 0..4 {
-        device.record().unwrap();
-        match spoils {
-            0 => drop(device.allocate(4).unwrap_err()),
-            1 => drop(device.upload(to, &[0; 4]).unwrap_err()),
-            2 => drop(device.download(to, &mut [0; 4]).unwrap_err()),
-            _ => drop(device.wait().unwrap_err()),
-        }
-        device.recorded().unwrap_err();
-    }
-    device.recorded().unwrap_err();
+    // Whatever waits or allocates is refused meanwhile; what is given back goes when it has ended, and
+    // takes along what was recorded of it.
+    let gone = zeros(&mut device, 1);
+    device.record().unwrap();
+    device.allocate(4).unwrap_err();
+    device.upload(to, &[0; 4]).unwrap_err();
+    device.download(to, &mut [0; 4]).unwrap_err();
+    device.wait().unwrap_err();
+    device.record().unwrap_err();
+    device.copy(gone, to, 4).unwrap();
+    let recording = device.recorded().unwrap();
+    device.replay(recording).unwrap();
     assert_eq!(download_reals(&mut device, to, 4), [0.0, 1.0, 1.0, 0.0]);
+    device.record().unwrap();
+    device.release(gone);
+    device.recorded().unwrap();
+    device.upload(gone, &[0; 4]).unwrap_err();
+    let error = device.replay(recording).unwrap_err();
+    assert!(matches!(error, CudaError::NoRecording { .. }), "{error}");
+    device.recorded().unwrap_err();
 }
 
 #[test]

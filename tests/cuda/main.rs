@@ -3,5 +3,9 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
+mod bed;
 mod emulated;
 mod engine;
+mod layers;
+mod norms;
+mod pointwise;

@@ -137,6 +137,7 @@ float sqrtf(float);
 float fmaxf(float, float);
 float fminf(float, float);
 float fabsf(float);
+float copysignf(float, float);
 double fma(double, double, double);
 double sqrt(double);
 double exp(double);
@@ -156,6 +157,11 @@ inline long long min(long long a, long long b) { return b < a ? b : a; }
 inline long long max(long long a, long long b) { return a < b ? b : a; }
 inline unsigned long long min(unsigned long long a, unsigned long long b) { return b < a ? b : a; }
 inline unsigned long long max(unsigned long long a, unsigned long long b) { return a < b ? b : a; }
+
+struct alignas(8) float2 {
+    float x, y;
+};
+inline float2 make_float2(float x, float y) { return float2{x, y}; }
 
 struct alignas(16) float4 {
     float x, y, z, w;

@@ -34,8 +34,36 @@ struct Signature {
     parameters: Vec<(u8, usize)>,
 }
 
+/// Pages between two that nobody may touch: runtime.cpp's functions.
+#[derive(Clone, Copy)]
+pub struct Pages {
+    /// Bytes of a page.
+    pub page: usize,
+    map: unsafe extern "C" fn(usize) -> *mut c_void,
+    unmap: unsafe extern "C" fn(*mut c_void, usize),
+}
+
+impl Pages {
+    /// `bytes` bytes of zeros, a multiple of a page; 0 if there are none.
+    pub fn map(self, bytes: usize) -> usize {
+        // SAFETY: it may be called with any number.
+        unsafe { (self.map)(bytes) as usize }
+    }
+
+    /// Gives back what [`Pages::map`] gave.
+    ///
+    /// # Safety
+    /// `at` and `bytes` are those of one call of it, given back once, and nobody reads there any more.
+    pub unsafe fn unmap(self, at: usize, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.unmap)(at as *mut c_void, bytes) }
+    }
+}
+
 /// A loaded copy.
 pub struct Library {
+    /// Its pages.
+    pub pages: Pages,
     /// Where its table of entries is.
     entries: usize,
     kernels: BTreeMap<String, Signature>,
@@ -59,20 +87,27 @@ impl Library {
         // SAFETY: the library was compiled from our own sources and runs nothing when it is loaded.
         let library = unsafe { libloading::Library::new(file.path()) }
             .map_err(|error| format!("the emulator does not load: {error}"))?;
-        // SAFETY: device.hpp, runtime.cpp and the generated table define these with these types.
-        let (entries, run, close) = unsafe {
-            let entries = library.get::<*const Entry>(b"emulator_entries").map(|at| *at as usize);
-            let run = library.get::<Run>(b"emulator_run").map(|run| *run);
-            let close =
-                library.get::<unsafe extern "C" fn()>(b"emulator_close").map(|close| *close);
-            match (entries, run, close) {
-                (Ok(entries), Ok(run), Ok(close)) => (entries, run, close),
-                _ => return Err("the emulator lacks a function".into()),
-            }
+        // SAFETY: device.hpp, runtime.cpp and the generated table define these with these types, and
+        // the library stays loaded.
+        let (entries, run, close, pages) = unsafe {
+            let lacks = |error: libloading::Error| format!("the emulator lacks something: {error}");
+            let page =
+                *library.get::<unsafe extern "C" fn() -> usize>(b"emulator_page").map_err(lacks)?;
+            let pages = Pages {
+                page: page(),
+                map: *library.get(b"emulator_map").map_err(lacks)?,
+                unmap: *library.get(b"emulator_unmap").map_err(lacks)?,
+            };
+            (
+                *library.get::<*const Entry>(b"emulator_entries").map_err(lacks)? as usize,
+                *library.get::<Run>(b"emulator_run").map_err(lacks)?,
+                *library.get(b"emulator_close").map_err(lacks)?,
+                pages,
+            )
         };
         let _library = ManuallyDrop::new(library);
         let kernels = (0..names.len()).map(|entry| signature(entries, entry)).collect();
-        Ok(Self { entries, kernels, run, close, _library })
+        Ok(Self { pages, entries, kernels, run, close, _library })
     }
 
     /// Says why `args` cannot be those of the kernel `name`.

@@ -1,34 +1,42 @@
-//! Memory of the emulated device: allocations between zones that nobody may write.
+//! Memory of the emulated device: each allocation ends at, or just before, a page that nobody may touch.
+//!
+//! What a kernel reads or writes there ends its launch. Between the allocation and that page, and before
+//! it from the page's begin on, lie bytes of a pattern, in which what was written shows.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 
 use unlearn::sparse::cuda::{Address, CudaError};
 
+use super::library::Pages;
 use super::refused;
 
-/// Bytes before and after an allocation.
-const ZONE: usize = 4096;
-/// What fills them, again and again: read as `f32`, f16 or bf16 it is NaN.
+/// What fills the rest of an allocation's pages: read as `f32`, f16 or bf16 it is NaN.
 const PATTERN: [u8; 2] = [0xe5, 0xff];
 
-/// What is allocated: address and bytes.
+/// Memory of a device.
 pub struct Memory {
+    pages: Pages,
+    /// What is allocated: address and bytes.
     blocks: BTreeMap<u64, u64>,
     /// Bytes in all.
     pub total: u64,
+    /// Whether allocations end where their last page does, at the cost of beginning at odd places.
+    pub tight: bool,
     used: u64,
-}
-
-fn layout(bytes: u64) -> Layout {
-    let bytes = usize::try_from(bytes).unwrap().checked_add(2 * ZONE).unwrap();
-    Layout::from_size_align(bytes, ZONE).unwrap()
 }
 
 impl Memory {
     /// Of `total` bytes, all free.
-    pub fn of(total: u64) -> Self {
-        Self { blocks: BTreeMap::new(), total, used: 0 }
+    pub fn of(total: u64, pages: Pages) -> Self {
+        Self { pages, blocks: BTreeMap::new(), total, tight: false, used: 0 }
+    }
+
+    /// Where the pages of an allocation begin, and how many bytes they are, if it ends at `end`.
+    fn span(&self, at: u64, bytes: u64) -> (usize, usize) {
+        let page = self.pages.page;
+        let begin = at as usize / page * page;
+        let end = (at + bytes.max(1)) as usize;
+        (begin, end.next_multiple_of(page) - begin)
     }
 
     /// Bytes that nobody has.
@@ -36,40 +44,42 @@ impl Memory {
         self.total.saturating_sub(self.used)
     }
 
-    /// `bytes` bytes of zeros.
+    /// `bytes` bytes of zeros; none have an address too.
     pub fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError> {
-        if bytes == 0 {
-            return Err(refused("allocate 0 bytes", "CUDA_ERROR_INVALID_VALUE (1)"));
-        }
+        let none = CudaError::Memory { needed: bytes, free: self.free(), total: self.total };
         if bytes > self.free() {
-            return Err(CudaError::Memory { needed: bytes, free: self.free(), total: self.total });
+            return Err(none);
         }
-        let layout = layout(bytes);
-        // SAFETY: the layout is not empty: it has two zones.
-        let block = unsafe { alloc_zeroed(layout) };
-        assert!(!block.is_null(), "this machine has no {bytes} bytes");
-        let at = block as u64 + ZONE as u64;
+        let Ok(held) = usize::try_from(bytes.max(1)) else { return Err(none) };
+        // As a card does it, or as much as float4 needs and the size allows.
+        let step = if self.tight { (1 << held.trailing_zeros()).clamp(4, 16) } else { 256 };
+        let held = held.next_multiple_of(step);
+        let length = held.next_multiple_of(self.pages.page);
+        let begin = self.pages.map(length);
+        if begin == 0 {
+            return Err(none);
+        }
+        let at = (begin + length - held) as u64;
         self.blocks.insert(at, bytes);
         self.used += bytes;
         for zone in self.zones(at) {
-            zone.chunks_exact_mut(2).for_each(|two| two.copy_from_slice(&PATTERN));
-            let odd = zone.len() % 2;
-            let last = zone.len() - odd;
-            zone[last..].fill(PATTERN[0]);
+            zone.iter_mut().enumerate().for_each(|(at, byte)| *byte = PATTERN[at % 2]);
         }
         Ok(Address(at))
     }
 
-    /// The zones before and after the allocation at `base`.
-    #[allow(clippy::mut_from_ref)] // Nobody else holds them: they leave this file no further than `overrun`.
+    /// What lies before and after the allocation at `base` on its pages.
+    #[allow(clippy::mut_from_ref)] // They go no further than `allocate` and `overrun`.
     fn zones(&self, base: u64) -> [&mut [u8]; 2] {
         let bytes = self.blocks[&base];
-        // SAFETY: the allocation at `base` has a zone before it and one after it, which no slice that
-        // `bytes` gives out reaches.
+        let (begin, length) = self.span(base, bytes);
+        let (start, end) = (base as usize, (base + bytes) as usize);
+        // SAFETY: the pages of the allocation at `base` were mapped for it alone, and no slice that
+        // `bytes` gives out reaches beyond the allocation.
         unsafe {
             [
-                std::slice::from_raw_parts_mut((base as usize - ZONE) as *mut u8, ZONE),
-                std::slice::from_raw_parts_mut((base + bytes) as usize as *mut u8, ZONE),
+                std::slice::from_raw_parts_mut(begin as *mut u8, start - begin),
+                std::slice::from_raw_parts_mut(end as *mut u8, begin + length - end),
             ]
         }
     }
@@ -106,8 +116,21 @@ impl Memory {
             ));
         }
         let at = before.iter().enumerate().rev().find(|&pair| touched(pair))?.0;
-        let at = ZONE - at / 4 * 4;
+        let at = before.len() - at / 4 * 4;
         Some(format!("{at} bytes before the begin of {bytes} bytes were written"))
+    }
+
+    /// How `address`, which no allocation holds, lies to the nearest.
+    pub fn nearest(&self, address: u64) -> Option<String> {
+        let behind = self.blocks.range(..=address).next_back().map(|(base, bytes)| {
+            let by = address.saturating_sub(base + bytes);
+            (by, format!("{by} bytes behind the end of {bytes} bytes"))
+        });
+        let before = self.blocks.range(address..).next().map(|(base, bytes)| {
+            (base - address, format!("{} bytes before the begin of {bytes} bytes", base - address))
+        });
+        let near = behind.into_iter().chain(before).min()?;
+        (near.0 <= 2 * self.pages.page as u64).then_some(near.1)
     }
 
     /// The first overrun of any allocation.
@@ -126,8 +149,9 @@ impl Memory {
         let overrun = self.overrun(address.0);
         let bytes = self.blocks.remove(&address.0)?;
         self.used -= bytes;
-        // SAFETY: it was allocated there with this layout, and is in the list no more.
-        unsafe { dealloc((address.0 as usize - ZONE) as *mut u8, layout(bytes)) };
+        let (begin, length) = self.span(address.0, bytes);
+        // SAFETY: they are the pages that were mapped for it, and it is in the list no more.
+        unsafe { self.pages.unmap(begin, length) };
         overrun
     }
 }

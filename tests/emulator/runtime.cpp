@@ -16,6 +16,9 @@
 
 emulator::Index threadIdx, blockIdx, blockDim, gridDim;
 
+// Edges of the kernels' shared memory: compile.rs links them around it.
+extern EMULATOR_HIDDEN char emulator_first[64], emulator_last[64];
+
 namespace emulator {
 namespace {
 
@@ -216,10 +219,24 @@ void watch_signals() {
     for (int i = 0; i < 3; i++) sigaction(SIGNALS[i], &ours, &before[i]);
 }
 
+// Whether a block may have left something in shared memory: one that waited for nothing has no use for it.
+bool shared = true;
+
+// Makes all shared memory NaN, in every format, and an index that no array has: what a block reads there
+// it has to write before.
+void forget_shared() {
+    if (!shared) return;
+    shared = false;
+    char *end = emulator_last;
+    unsigned pattern = 0xffe5ffe5;
+    for (char *at = emulator_first + sizeof emulator_first; at + 4 <= end; at += 4) memcpy(at, &pattern, 4);
+}
+
 // Returns whether the block ended well.
 __attribute__((noinline)) bool run_block() {
     block.begun = block.ended = block.first = block.readies = block.waitings = 0;
     for (Warp &warp : block.warp) warp.arrived = 0;
+    forget_shared();
     if (_setjmp(home) == 0) next();
     return !broken;
 }
@@ -227,6 +244,7 @@ __attribute__((noinline)) bool run_block() {
 } // namespace
 
 void barrier(const char *file, unsigned line) {
+    shared = true;
     Thread &thread = block.thread[current->thread];
     thread.waits = Wait::barrier;
     thread.file = file;
@@ -382,6 +400,10 @@ extern "C" void __ubsan_handle_out_of_bounds(void *data, unsigned long index) {
     fail("thread %u: at %s:%u the index %ld is outside its array", current->thread, place->file,
          place->line, static_cast<long>(index));
 }
+// What Clang cannot give a place.
+extern "C" void __ubsan_handle_local_out_of_bounds() {
+    fail("thread %u: an index is outside its array", current->thread);
+}
 extern "C" void __ubsan_handle_type_mismatch_v1(void *data, unsigned long address) {
     const Place *place = static_cast<const Place *>(data);
     fail("thread %u: at %s:%u the address 0x%lx is not aligned", current->thread, place->file,
@@ -420,6 +442,22 @@ EXPORTED int emulator_run(const Entry *entry, void **arguments, const unsigned *
     running = false;
     return well ? 0 : 1;
 }
+
+// Whole pages of zeros for `bytes` bytes, between two pages that nobody may touch. Null if there are none.
+EXPORTED void *emulator_map(size_t bytes) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    void *map = mmap(nullptr, bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) return nullptr;
+    char *inner = static_cast<char *>(map) + page;
+    if (mprotect(inner, bytes, PROT_READ | PROT_WRITE) == 0) return inner;
+    munmap(map, bytes + 2 * page);
+    return nullptr;
+}
+EXPORTED void emulator_unmap(void *inner, size_t bytes) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    munmap(static_cast<char *>(inner) - page, bytes + 2 * page);
+}
+EXPORTED size_t emulator_page() { return sysconf(_SC_PAGESIZE); }
 
 // Gives the stacks back. Nothing runs afterwards.
 EXPORTED void emulator_close() {
