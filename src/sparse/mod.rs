@@ -21,6 +21,7 @@ mod attention;
 mod attention_rows;
 mod blocked;
 mod conv;
+pub mod cuda;
 mod gather;
 mod gelu;
 #[cfg(test)]
