@@ -49,6 +49,7 @@ fn a_board_is_told_from_its_files() {
     );
     assert_eq!(told["l4t"], value!({ "major": 36, "revision": "4.3" }));
     assert_eq!(told["recognised"]["by"], "module");
+    assert_eq!(told["cuda"], Value::Null, "another machine's driver cannot be asked");
     let power = &told["power"];
     assert_eq!(
         (&power["watts"], &power["scope"], &power["of"], &power["mode"]),
@@ -109,7 +110,14 @@ fn this_machine_is_told_whatever_it_is() {
     assert_eq!(told["sysroot"], "/");
     assert!(told["memory"]["available_bytes"].as_u64().unwrap() > 0, "{told}");
     assert!(told["cpu"]["online"].as_u64().unwrap() > 0, "{told}");
-    assert!(done(home.path(), "board").contains("It allows"));
+    let page = done(home.path(), "board");
+    assert!(page.contains("It allows"));
+    // With a driver or without one: what is not there is said, and is no error.
+    keys(&told["cuda"], "devices why");
+    match told["cuda"]["why"].as_str() {
+        Some(why) => assert!(!why.is_empty() && page.contains("\ncuda  "), "{why}\n{page}"),
+        None => assert!(page.contains("\ncuda:0 "), "{page}"),
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | `warnings` | a list of `kind` and `text` |
 //! | `cpu` | `cores` of the profile; `model`, of the machine where the profile has none; `online`, `governor`, `clocks` (`name`, `hertz`, `allowed`, `built`); `isa` that kernels use on the machine that asks |
 //! | `gpu` | `architecture`, `compute_capability`, `cores`, `tensor_cores`, `usable` (by its last CUDA release), `used` (by this program), `load` 0 to 1, `hertz` |
+//! | `cuda` | of this machine alone: `devices` (`ordinal`, `name`, `compute_capability`, `usable` by this program's kernels, `driver`, `memory_bytes`, `multiprocessors`, `integrated`, `unified_addressing`, `concurrent_managed_access`, `pageable_access`, `host_page_tables`); `why` there are none |
 //! | `memory` | `built_bytes`, `bandwidth_gbs`, `total_bytes`, `available_bytes`, `hertz` |
 //! | `storage`, `keys`, `software` | `internal`; `rpmb`, `ftpm`, `evidence` (the highest level that can be reached); `l4t`, `cuda`, `glibc` |
 //! | `limits` | `memory_bytes`, `celsius`: what a run keeps to unless it is told otherwise |
@@ -22,6 +23,7 @@
 //! `log`, `lines`, `seconds`, `memory`, `unknown` and `figures` (`kind`, `name`, `lines`, `min`, `mean`, `max`, `joules`),
 //! in watts, degrees Celsius, shares of 1, hertz and bytes.
 
+mod cuda;
 mod log;
 mod page;
 mod value;
@@ -39,7 +41,7 @@ use crate::board::{Detected, Sample, Sensors, SysRoot, Tier, catalogue};
 /// clocks, memory, and the power that it takes.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn board\nExample: unlearn board --json\nExample: unlearn board --sysroot boards/jetson-orin-nano-8gb/fixture\nExample: unlearn board --import-tegrastats tegrastats.log\n\nFields of --json: slug name tier recognised module soc model kernel l4t sysroot warnings cpu gpu memory\nstorage keys software limits power thermal throttle. What is not known is null."
+    after_help = "Example: unlearn board\nExample: unlearn board --json\nExample: unlearn board --sysroot boards/jetson-orin-nano-8gb/fixture\nExample: unlearn board --import-tegrastats tegrastats.log\n\nFields of --json: slug name tier recognised module soc model kernel l4t sysroot warnings cpu gpu cuda\nmemory storage keys software limits power thermal throttle. What is not known is null."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -60,6 +62,8 @@ struct Seen {
     /// Whether it is the one that the program runs on.
     own: bool,
     found: Detected,
+    /// What its CUDA driver says, if it is that one.
+    cuda: Option<cuda::Cuda>,
     sample: Sample,
     /// Power modes that it offers.
     modes: Vec<String>,
@@ -85,11 +89,15 @@ pub(super) fn snapshot(machine: &MachineArgs) -> Result<Value, Fault> {
 
 fn look(machine: &MachineArgs) -> Result<Seen, Fault> {
     let (root, found) = machine.look()?;
+    let own = machine.sysroot.is_none();
+    let cuda = own.then(cuda::Cuda::look);
+    let found = found.probed(cuda.as_ref().and_then(cuda::Cuda::first));
     let sensors = Sensors::find(&root, &found.profile);
     Ok(Seen {
         sample: sensors.sample(),
         modes: sensors.modes().map(str::to_string).collect(),
-        own: machine.sysroot.is_none(),
+        own,
+        cuda,
         isa: isa().name(),
         root,
         found,

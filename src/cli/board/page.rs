@@ -34,7 +34,7 @@ fn heading(words: &str) -> String {
 }
 
 /// A key and what belongs to it, broken into lines.
-fn line(key: &str, words: &str) -> String {
+pub(super) fn line(key: &str, words: &str) -> String {
     let mut text = format!("{key:<KEYS$}");
     let mut column = KEYS;
     for (at, word) in words.split(' ').enumerate() {
@@ -97,6 +97,7 @@ fn allows(seen: &Seen) -> String {
     let told: Vec<String> = told.into_iter().flatten().collect();
     let limits = if told.is_empty() { "none of its own".to_string() } else { told.join(", ") };
     let mut text = line("processor", &processor(seen)) + &line("GPU", &gpu(seen));
+    text += &seen.cuda.as_ref().map_or_else(String::new, super::cuda::Cuda::text);
     text += &line("memory", &memory(seen));
     if let Some(storage) = storage {
         text += &line("storage", storage);

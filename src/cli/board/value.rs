@@ -28,6 +28,7 @@ pub(super) fn of(seen: &Seen) -> Value {
             "online": sample.cpu.online, "governor": sample.cpu.governor,
             "clocks": sample.cpu.clocks, "isa": isa },
         "gpu": gpu(seen),
+        "cuda": seen.cuda.as_ref().map(super::cuda::Cuda::value),
         "memory": memory(seen),
         "storage": { "internal": profile.storage.internal },
         "keys": { "rpmb": profile.keys.rpmb, "ftpm": profile.keys.ftpm,

@@ -24,6 +24,12 @@ pub enum CudaError {
         /// How many there are.
         found: u32,
     },
+    /// The driver is older than any whose functions are asked for.
+    #[error("the CUDA driver is of CUDA {}.{}, and 11.4 or later is needed; install a newer one, or use --device cpu", found[0], found[1])]
+    OldDriver {
+        /// The version of its CUDA.
+        found: [u32; 2],
+    },
     /// The device is older than any that kernels are made for.
     #[error("{name} has compute capability {}.{}, and the kernels need 7.2 or later; use --device cpu", found[0], found[1])]
     TooOld {
@@ -52,6 +58,14 @@ pub enum CudaError {
         /// The names that were tried.
         tried: String,
     },
+    /// No compiler that is here compiles for the device.
+    #[error("the kernels must be compiled for compute capability {}.{}, which no NVRTC here does ({found}); install libnvrtc of a CUDA release for this device", capability[0], capability[1])]
+    NoTarget {
+        /// For what they were to be compiled.
+        capability: Capability,
+        /// The compilers, each with its version and the oldest that it compiles for.
+        found: String,
+    },
     /// The compiler refused the kernels.
     #[error("the kernels do not compile for compute capability {}.{}: {log}", capability[0], capability[1])]
     Compile {
@@ -79,6 +93,34 @@ pub enum CudaError {
         what: String,
         /// Its code and its words.
         code: String,
+    },
+    /// An earlier error left nothing of the device's memory that could be used.
+    #[error(
+        "cuda:{ordinal} was lost to an earlier error ({code}), and nothing can be asked of it any more; start the program again"
+    )]
+    Lost {
+        /// The device's number.
+        ordinal: u32,
+        /// The driver's code and words for that error.
+        code: String,
+    },
+    /// Bytes that nobody allocated, or that were given back.
+    #[error(
+        "the device cannot {what} at {address:#x}: these {bytes} bytes are in no memory that was allocated on it"
+    )]
+    Outside {
+        /// What was asked for.
+        what: String,
+        /// Where they begin.
+        address: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// Something that cannot be done while launches are recorded.
+    #[error("the device cannot {what} while launches are recorded")]
+    Recording {
+        /// What was asked for.
+        what: &'static str,
     },
     /// The device cannot record launches.
     #[error("the device cannot record launches: {code}")]

@@ -1,7 +1,9 @@
-//! The engine's kernels on CUDA devices: sources, launchers, and the door to the driver.
+//! CUDA devices: the engine's kernels there, what launches them, and the door to the driver.
 //!
-//! Owns the kernels (`kernels/*.cu`), what launches them, and how a device is asked for anything
-//! ([`Machine`]). Knows no network: who computes one holds a plan and calls launchers in its order.
+//! Owns the kernels (`kernels/*.cu`), their launchers, the door to NVIDIA's driver and compiler, and the cache of
+//! compiled kernels. Both libraries are looked for when the program runs: it is built without a toolkit, and runs
+//! where there is no driver. Knows no network: whoever computes one holds a plan and calls launchers in its order.
+//! What launches kernels sees a [`Machine`].
 //!
 //! # Layout
 //!
@@ -13,21 +15,32 @@
 //! As on the CPU, no sum depends on the order in which anything runs: parts of a sum are cut by shapes
 //! alone and added in order by a launch of their own. Equal devices give equal bytes, run by run.
 
+mod arguments;
+pub mod cache;
+mod card;
+mod compile;
+mod driver;
 mod error;
 mod kernel;
 mod layer;
+mod library;
 mod machine;
 mod norm;
+mod nvrtc;
 mod open;
 mod pointwise;
 mod precision;
+mod staging;
 mod tensor;
 
+pub use card::Card;
+pub use compile::{ARCHITECTURES, Form, Modules, OPTIONS, Target, Unit};
 pub use error::CudaError;
 pub use kernel::{Kernel, SOURCES, source};
 pub use layer::{Layer, MaskAt, MaskBits};
 pub use machine::{Address, Arg, Capability, CardFacts, Grid, Machine, Recording};
 pub use norm::{Norm, NormBackward};
+pub use nvrtc::Nvrtc;
 pub use open::{Shared, open, opened};
 pub use pointwise::{
     LossAt, Pool, Stepped, add, copy_or_add, cross_entropy, load, pad_shortcut,
