@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::device::{self, Wanted};
 use super::fault::Fault;
 use super::past::{self, Past};
 use super::poison;
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// Take data that MODEL did not learn from
     #[arg(long)]
     other_data: bool,
+    /// What to compute on
+    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
+    device: Wanted,
     #[command(flatten)]
     pub common: Common,
 }
@@ -68,9 +72,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let attack = if args.compat { Attack::released() } else { Attack::paper(seed) };
     let networks = std::iter::once(("model", &args.model, &model))
         .chain(args.retrained.as_ref().zip(retrained.as_ref()).map(|(p, a)| ("retrained", p, a)));
+    let (device, fallen) = args.device.open(&model.network)?;
     let (mut rows, mut more) = (Vec::new(), more::More::default());
     for (name, path, artifact) in networks {
-        let answers = ask(artifact, &data, &sets, setting::isa())?;
+        let answers = ask(artifact, &data, &sets, device)?;
         rows.push(Row::new(name, path, Judged::of(artifact, &answers, attack, None)?));
         if args.attacks {
             more.attack(name, attack, &answers)?;
@@ -87,9 +92,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let (table, figures) = present(&rows, retrained.is_some());
     let beside = retrained.iter().map(|artifact| ("retrained", artifact));
     let models: Vec<_> = [("model", &model)].into_iter().chain(beside).collect();
-    let (opened, success) = poison::success(&scenario, &models, &data, setting::isa())?;
+    let (opened, success) = poison::success(&scenario, &models, &data, device)?;
     let yardstick = args.retrained.as_deref().zip(retrained.as_ref());
-    let warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
+    let mut warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
+    warnings.extend(fallen);
     let text = format!(
         "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{opened}{}{}",
         args.model.display(),

@@ -14,6 +14,7 @@ use crate::format::FormatError;
 use crate::model::file::FileError;
 use crate::model::{DescribeError, GrowError};
 use crate::prune::PruneError;
+use crate::sparse::cuda::CudaError;
 use crate::train::TrainError;
 use crate::vault::VaultError;
 
@@ -41,6 +42,9 @@ pub(super) enum Fault {
     /// A profile or a log of a board is wrong, or there is none of that name.
     #[error("{0}")]
     Board(#[from] BoardError),
+    /// A CUDA device cannot be had, or failed.
+    #[error("{0}")]
+    Cuda(#[from] CudaError),
     /// A file is damaged.
     #[error("{}", source.of_file(path))]
     Format {
@@ -141,6 +145,7 @@ impl Fault {
             Self::Given(error) => of_disk(error),
             Self::Data(error) => of_data(error),
             Self::Board(error) => of_board(error),
+            Self::Cuda(error) => of_cuda(error),
             Self::Model(FileError::Format { source, .. }) | Self::Format { source, .. } => {
                 of_format(source)
             }
@@ -197,6 +202,17 @@ fn of_disk(error: &DiskError) -> u8 {
     }
 }
 
+/// A number, a precision or a network stands in the words; all else is the machine's.
+fn of_cuda(error: &CudaError) -> u8 {
+    match error {
+        CudaError::NoSuchDevice { .. }
+        | CudaError::Precision { .. }
+        | CudaError::Operation { .. }
+        | CudaError::Size { .. } => 2,
+        _ => 4,
+    }
+}
+
 /// Data and model that do not fit were named together.
 fn of_train(error: &TrainError) -> u8 {
     match error {
@@ -206,6 +222,7 @@ fn of_train(error: &TrainError) -> u8 {
         | TrainError::BaseDiffers { .. } => 2,
         TrainError::Data(_) => 3,
         TrainError::Watch(_) => 4,
+        TrainError::Device(error) => of_cuda(error),
         _ => 5,
     }
 }

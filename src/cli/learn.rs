@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::hash::Digest;
 
+use super::device;
 use super::fault::Fault;
 use super::past::Past;
 use super::setting::plain;
@@ -232,7 +233,7 @@ pub(super) fn plan(compute: impl Into<Compute>) -> String {
 
 /// How a file's plan says that its run computes, if this machine can.
 pub(super) fn planned(facts: &Facts) -> Option<Compute> {
-    Compute::named(facts.get("plan")?)
+    device::again(Compute::named(facts.get("plan")?)?)
 }
 
 /// The recipe that a file states.

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::device::{self, Wanted};
 use super::fault::Fault;
 use super::learn;
 use super::machine::Machine;
-use super::setting;
 use super::table::Table;
 use crate::base::units::Bytes;
 use crate::data::{Dataset, Splits};
@@ -15,7 +15,7 @@ use crate::train::memory::{PROGRAM, RunBytes, fit, kept_or_again, network_bytes,
 use crate::train::{Compute, Recipe};
 
 /// How much memory a run may take.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Memory")]
 pub(super) struct MemoryArgs {
     /// Tell what the run would take in memory, by kind, and do nothing
@@ -29,6 +29,10 @@ pub(super) struct MemoryArgs {
     /// refused
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     pub memory: Option<Bytes>,
+    /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
+    /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
+    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
+    pub device: Wanted,
     /// The board whose own limit `memory` is, where nobody gave one.
     #[arg(skip)]
     pub board: Option<String>,
@@ -171,7 +175,10 @@ impl MemoryArgs {
     ) -> Result<Settled, Fault> {
         let network = around.network;
         recipe.trained.fits(&network.description)?;
-        let mut compute = fixed.unwrap_or_else(|| setting::isa().into());
+        let (mut compute, fallen) = match fixed {
+            Some(fixed) => (fixed, None),
+            None => self.device.learning(network, batch, recipe)?,
+        };
         if let Some(limit) = self.memory {
             let peak = |way: Compute, run: &RunBytes| around.peak(way.piece(batch), run).total();
             let fitted = match fixed {
@@ -186,7 +193,9 @@ impl MemoryArgs {
         }
         let asked = self.dry_run || self.memory.is_some();
         let peak = asked.then(|| around.of(batch, recipe, compute));
-        Ok(Settled { compute, peak, notes: notes(network, batch, recipe, compute) })
+        let mut notes = notes(network, batch, recipe, compute);
+        notes.extend(fallen);
+        Ok(Settled { compute, peak, notes })
     }
 }
 

@@ -10,6 +10,7 @@ mod anchor;
 mod bench;
 mod board;
 mod demo;
+mod device;
 mod diff;
 mod evaluate;
 mod experiment;

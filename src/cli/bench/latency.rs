@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         notes(&warnings),
     );
     let mut value = json!({
-        "command": "bench latency", "model": name, "device": args.effort.device, "threads": threads,
+        "command": "bench latency", "model": name, "device": args.effort.processor()?, "threads": threads,
         "batch": batch, "sparsity_percent": sparsity, "sparsity_of": "prunable weights",
         "allocation": allocation, "plan": plan, "instruction_set": isa.name(),
         "warm_up": args.effort.warm_up, "repetitions": timings.count(),

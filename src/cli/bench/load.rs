@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         PHASES.iter().zip(&phases).map(|(k, t)| (k.to_string(), json!(t.median()))).collect();
     let mut value = json!({
         "command": "bench load", "file": setting::told(&args.model), "file_bytes": bytes,
-        "device": args.effort.device, "threads": rayon::current_num_threads(), "plan": plan,
+        "device": args.effort.processor()?, "threads": rayon::current_num_threads(), "plan": plan,
         "warm_up": args.effort.warm_up, "repetitions": load.count(), "load_seconds": load.median(),
         "load_seconds_min": load.min(), "load_seconds_max": load.max(),
         "first_prediction_seconds": phases[4].median(), "phase_seconds": median,

@@ -14,6 +14,7 @@ mod timings;
 
 use clap::Subcommand;
 
+use super::device::{self, Wanted};
 use super::fault::Fault;
 use super::machine::BudgetArgs;
 use super::setting::{Common, Out};
@@ -71,9 +72,9 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 /// Where to compute, and how often.
 #[derive(clap::Args, Debug)]
 struct Effort {
-    /// Where to compute; this version knows the CPU alone
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device)]
-    device: String,
+    /// What to compute on; `step` alone knows CUDA devices
+    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
+    device: Wanted,
     /// Runs that are not counted, before those that are
     #[arg(long, value_name = "N", default_value_t = 3)]
     warm_up: usize,
@@ -81,10 +82,18 @@ struct Effort {
     budget: BudgetArgs,
 }
 
-fn device(text: &str) -> Result<String, String> {
-    match text {
-        "cpu" => Ok(text.into()),
-        _ => Err("this version computes on the CPU alone: give cpu".into()),
+impl Effort {
+    /// What it computes on, where that is the processor.
+    ///
+    /// # Errors
+    /// If somebody wants something else.
+    fn processor(&self) -> Result<String, Fault> {
+        match self.device {
+            Wanted::Cpu | Wanted::Auto => Ok("cpu".into()),
+            wanted => Err(Fault::Usage(format!(
+                "--device {wanted}: only `bench step` is measured on a CUDA device; give cpu"
+            ))),
+        }
     }
 }
 

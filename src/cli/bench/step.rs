@@ -6,13 +6,13 @@ use super::super::fault::Fault;
 use super::super::learn;
 use super::super::machine::Machine;
 use super::super::memory;
-use super::super::setting::{self, Common, Out};
+use super::super::setting::{Common, Out};
 use super::super::table::Table;
 use super::subject::{Samples, Subject, SubjectArgs};
 use super::timings::{Timings, told};
 use super::{Effort, resident, some};
 use crate::base::units::Bytes;
-use crate::model::Network;
+use crate::model::{CardBytes, Device, Engine, Network};
 use crate::train::memory::{PROGRAM, planned};
 use crate::train::{Compute, Recipe, State, Stepper, Trained};
 use crate::unlearn::L1Sparse;
@@ -63,13 +63,17 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     args.train.fits(&network.description)?;
     let of_method = L1Sparse::default().recipe(args.subject.seed);
     let recipe = Recipe { batch, trained: args.train, ..of_method };
-    let compute = Compute { device: setting::isa().into(), micro_batch, recompute: args.recompute };
+    let (device, fallen) = args.effort.device.open(&network)?;
+    let notes = notes.into_iter().chain(fallen).collect();
+    let compute = Compute { device, micro_batch, recompute: args.recompute };
     within(args, &machine, &network, &recipe, (compute, samples.bytes()))?;
     let mut state = State::new(network);
     let mut stepper = Stepper::new(&state.network, batch, &recipe, None, compute);
     let mut bytes = stepper.bytes(&state.network);
     // An epoch is what is undone; here is none.
     bytes.undo = 0;
+    let on_card = card_bytes(&state.network, batch, &recipe, compute)?;
+    stepper.begin(&state.network, &state.momentum);
     let timings = Timings::of(
         args.effort.warm_up,
         repetitions,
@@ -78,17 +82,35 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             stepper.learn(&mut state.network, &samples.labels, |i, out| samples.read(i, out));
             let State { network, momentum, .. } = &mut state;
             stepper.update(network, momentum, recipe.rate, recipe.l1.gamma(0, recipe.epochs));
-            Ok(())
+            Ok(stepper.trouble()?)
         },
     )?;
+    stepper.end(&mut state.network, &mut state.momentum);
+    stepper.trouble()?;
     let above = resident::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
     let mut kinds = memory::run_kinds(&bytes).to_vec();
     kinds.push(("samples", samples.bytes()));
     let network = state.network;
-    let measured = Measured { network, allocation, notes, compute, timings, kinds, above };
+    let measured = Measured { network, allocation, notes, compute, timings, kinds, above, on_card };
     let mut value = measured.value(args);
     let took = machine.seal(&mut value);
     out.result(&(measured.text(args) + &took), &value)
+}
+
+/// What a step takes of a CUDA device's memory.
+fn card_bytes(
+    network: &Network,
+    batch: usize,
+    recipe: &Recipe,
+    compute: Compute,
+) -> Result<Option<CardBytes>, Fault> {
+    match compute.device {
+        Device::Cpu(_) => Ok(None),
+        Device::Cuda { .. } => {
+            let plan = compute.plan(network, batch, recipe);
+            Ok(Some(Engine::card_bytes(network, &plan)?))
+        }
+    }
 }
 
 /// Refuses a step that takes more memory than it may, with the numbers, before it takes it.
@@ -133,6 +155,8 @@ struct Measured {
     kinds: Vec<(&'static str, u64)>,
     /// Bytes in use at the fullest moment, above those before the network was made.
     above: Option<u64>,
+    /// Bytes of a CUDA device's memory.
+    on_card: Option<CardBytes>,
 }
 
 impl Measured {
@@ -141,7 +165,7 @@ impl Measured {
     }
 
     fn text(&self, args: &Args) -> String {
-        let Self { network, allocation, notes, compute, timings, kinds, above } = self;
+        let Self { network, allocation, notes, compute, timings, kinds, above, on_card } = self;
         let mut table = Table::new(["memory of a step", "bytes", ""]);
         let peak = ("in all", self.peak());
         for (kind, bytes) in kinds.iter().filter(|(_, bytes)| *bytes > 0).chain([&peak]) {
@@ -150,11 +174,20 @@ impl Measured {
         let above = above.map_or(String::new(), |above| {
             format!("measured {} above what was in use before\n", Bytes(above))
         });
+        let on_card = on_card.map_or(String::new(), |bytes| {
+            let CardBytes { activations, weights, gradient, state, scratch } = bytes;
+            let [activations, weights, gradient, state, scratch] =
+                [activations, weights, gradient, state, scratch].map(Bytes);
+            format!(
+                "of the device's memory {}: activations {activations}, weights and masks {weights}, gradient {gradient}, momentum {state}, scratch {scratch}\n",
+                Bytes(bytes.total())
+            )
+        });
         let [macs, all] = network.macs();
         format!(
             "{}, batch {}, {:.2} % of the prunable weights gone ({allocation}), {} threads, {}{}{}\n\
              step {} (median of {}; {} to {}), {:.1} samples/s\n\
-             {macs} of {all} MACs a sample ({:.2} %)\n\n{table}{above}{}",
+             {macs} of {all} MACs a sample ({:.2} %)\n\n{table}{above}{on_card}{}",
             network.description.name,
             args.batch,
             100.0 * network.sparsity(),
@@ -173,12 +206,12 @@ impl Measured {
     }
 
     fn value(&self, args: &Args) -> Value {
-        let Self { network, allocation, notes, compute, timings, kinds, above } = self;
+        let Self { network, allocation, notes, compute, timings, kinds, above, on_card } = self;
         let [macs, macs_dense] = network.macs();
         let kinds: Map<String, Value> =
             kinds.iter().map(|(kind, bytes)| (kind.to_string(), json!(bytes))).collect();
         json!({
-            "command": "bench step", "model": network.description.name, "device": args.effort.device,
+            "command": "bench step", "model": network.description.name, "device": args.effort.device.to_string(),
             "threads": rayon::current_num_threads(), "batch": args.batch,
             "micro_batch": compute.micro_batch, "recompute": compute.recompute,
             "train": args.train.to_string(), "sparsity_percent": 100.0 * network.sparsity(),
@@ -187,7 +220,7 @@ impl Measured {
             "warm_up": args.effort.warm_up, "repetitions": timings.count(),
             "step_seconds": timings.median(), "step_seconds_min": timings.min(),
             "step_seconds_max": timings.max(), "peak_bytes": self.peak(), "memory": kinds,
-            "measured_peak_bytes": above, "weights": network.values.len(), "macs": macs,
+            "measured_peak_bytes": above, "device_bytes": on_card, "weights": network.values.len(), "macs": macs,
             "macs_dense": macs_dense, "notes": notes,
         })
     }

@@ -86,7 +86,8 @@ impl<'a> World<'a> {
         }
         let graph = Graph::new(experiment, pairs.len());
         // `dry_run` asks for the figures, which go into the results.
-        let limits = MemoryArgs { dry_run: true, memory: experiment.memory, board: None };
+        let limits =
+            MemoryArgs { dry_run: true, memory: experiment.memory, ..MemoryArgs::default() };
         let shared =
             PROGRAM + opened.iter().map(|set| memory::data_bytes(&set.splits)).sum::<u64>();
         let budget = Budget::new(experiment.memory.map(|limit| limit.0.saturating_sub(shared)));

@@ -1,0 +1,196 @@
+//! `--device`: what a command computes on.
+//!
+//! Owns the words of the option, and the opening of a CUDA device for the rest of the process.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::fault::Fault;
+use super::setting;
+use crate::model::{Device, Engine, Network};
+use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
+use crate::train::memory::{fit, ways};
+use crate::train::{Compute, Recipe};
+
+/// What somebody wants to compute on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wanted {
+    #[default]
+    Cpu,
+    /// The first CUDA device, where there is one that can do it; else the processor.
+    Auto,
+    Cuda {
+        ordinal: u32,
+        precision: Option<Precision>,
+    },
+}
+
+/// What helps say about it.
+pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION]|auto";
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Auto => f.write_str("auto"),
+            Self::Cuda { ordinal, precision } => {
+                write!(f, "cuda:{ordinal}")?;
+                precision.map_or(Ok(()), |precision| write!(f, "/{}", precision.name()))
+            }
+        }
+    }
+}
+
+impl Wanted {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            "expected cpu, auto, or cuda, cuda:N (a number of `unlearn board`), cuda:N/f32, /tf32, /f16 or /bf16".to_string()
+        };
+        match text {
+            "cpu" => return Ok(Self::Cpu),
+            "auto" => return Ok(Self::Auto),
+            _ => {}
+        }
+        let (device, precision) = match text.split_once('/') {
+            Some((device, name)) => (device, Some(Precision::named(name).ok_or_else(expected)?)),
+            None => (text, None),
+        };
+        let ordinal = match device.strip_prefix("cuda").ok_or_else(expected)? {
+            "" => 0,
+            number => {
+                let number = number.strip_prefix(':').ok_or_else(expected)?;
+                number.parse().map_err(|_| expected())?
+            }
+        };
+        Ok(Self::Cuda { ordinal, precision })
+    }
+
+    /// The device, for a command that learns nothing, and why it is not the one that `auto` looks for.
+    ///
+    /// # Errors
+    /// If it cannot be had, or has no kernels for `network`.
+    pub(super) fn open(self, network: &Network) -> Result<(Device, Option<String>), Fault> {
+        self.choose(|device| match device {
+            Device::Cpu(_) => Ok(device),
+            Device::Cuda { .. } => {
+                Engine::evaluating(network, 1, device).trouble()?;
+                Ok(device)
+            }
+        })
+    }
+
+    /// How batches of `batch` samples are learnt there, whole or in the largest pieces that the device's
+    /// free memory has room for, and why it is not the one that `auto` looks for.
+    ///
+    /// # Errors
+    /// If it cannot be had, has no kernels for `network`, or too little memory.
+    pub(super) fn learning(
+        self,
+        network: &Network,
+        batch: usize,
+        recipe: &Recipe,
+    ) -> Result<(Compute, Option<String>), Fault> {
+        self.choose(|device| match device {
+            Device::Cpu(_) => Ok(device.into()),
+            Device::Cuda { ordinal, .. } => within(network, batch, recipe, (device, ordinal)),
+        })
+    }
+
+    fn choose<T>(
+        self,
+        make: impl Fn(Device) -> Result<T, CudaError>,
+    ) -> Result<(T, Option<String>), Fault> {
+        let cpu = || make(setting::isa().into());
+        match self {
+            Self::Cpu => Ok((cpu()?, None)),
+            Self::Cuda { ordinal, precision } => {
+                Ok((device(ordinal, precision).and_then(&make)?, None))
+            }
+            Self::Auto => match device(0, None).and_then(&make) {
+                Ok(made) => Ok((made, None)),
+                Err(why) => {
+                    Ok((cpu()?, Some(format!("--device auto: the processor computed, for {why}"))))
+                }
+            },
+        }
+    }
+}
+
+/// The first way within the free memory of the device.
+fn within(
+    network: &Network,
+    batch: usize,
+    recipe: &Recipe,
+    (device, ordinal): (Device, u32),
+) -> Result<Compute, CudaError> {
+    let shared = opened(ordinal)?;
+    let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (free, total) = (machine.free_memory()?, machine.facts().memory);
+    drop(machine);
+    let bytes = |way: Compute| {
+        Engine::card_bytes(network, &way.plan(network, batch, recipe)).map(|bytes| bytes.total())
+    };
+    // What no kernel can run is told before what has no room.
+    bytes(device.into())?;
+    let found = fit(network, batch, recipe, ways(batch, device), free, |way, _| {
+        bytes(way).unwrap_or(u64::MAX)
+    });
+    found.map_err(|last| {
+        let needed = bytes(last.unwrap_or(device.into())).unwrap_or(u64::MAX);
+        CudaError::Memory { needed, free, total }
+    })
+}
+
+/// Opens a device, unless it is open.
+fn device(ordinal: u32, precision: Option<Precision>) -> Result<Device, CudaError> {
+    let shared = match opened(ordinal) {
+        Ok(shared) => shared,
+        Err(_) => open(Box::new(Card::open(ordinal, &Modules { cache: cache(), compiler: None })?)),
+    };
+    let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let facts = machine.facts();
+    let precision = precision.unwrap_or(Precision::of_device(facts));
+    precision.fits(facts)?;
+    Ok(Device::Cuda { ordinal, capability: facts.capability, precision })
+}
+
+/// `compute` as a file names it, if its device is here.
+pub(super) fn again(compute: Compute) -> Option<Compute> {
+    let Device::Cuda { ordinal, precision, .. } = compute.device else { return Some(compute) };
+    let there = device(ordinal, Some(precision)).ok()?;
+    (there == compute.device).then_some(compute)
+}
+
+/// Where compiled kernels are kept for the next process: below the folder that the environment names for
+/// such things, if there is one.
+fn cache() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let folder = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    folder
+        .is_absolute()
+        .then_some(folder)
+        .filter(|folder| folder.is_dir())
+        .map(|folder| folder.join("unlearn-cuda"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_option_are_read_and_no_others() {
+        let cuda = |ordinal, precision| Ok(Wanted::Cuda { ordinal, precision });
+        assert_eq!(Wanted::parse("cpu"), Ok(Wanted::Cpu));
+        assert_eq!(Wanted::parse("auto"), Ok(Wanted::Auto));
+        assert_eq!(Wanted::parse("cuda"), cuda(0, None));
+        assert_eq!(Wanted::parse("cuda:1"), cuda(1, None));
+        assert_eq!(Wanted::parse("cuda:1/bf16"), cuda(1, Some(Precision::Bf16)));
+        assert_eq!(Wanted::parse("cuda/f32"), cuda(0, Some(Precision::F32)));
+        for wrong in ["", "gpu", "cuda1", "cuda:", "cuda:-1", "cuda:x", "cuda:0/fp8", "cpu/f32"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
+        for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32"] {
+            assert_eq!(Wanted::parse(text).unwrap().to_string(), text);
+        }
+    }
+}
