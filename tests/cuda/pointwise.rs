@@ -207,12 +207,14 @@ fn a_step_moves_weights_that_learn_and_counts_those_at_the_centre() {
 }
 
 /// Samples and input, kernel, stride, padding: windows that overlap, that leave places out, that are cut.
-const POOLS: [(usize, [usize; 3], [[usize; 2]; 3]); 6] = [
+const POOLS: [(usize, [usize; 3], [[usize; 2]; 3]); 8] = [
     (1, [1, 2, 2], [[2, 2], [2, 2], [0, 0]]),
     (5, [3, 7, 9], [[3, 3], [2, 2], [1, 1]]),
     (16, [17, 5, 4], [[2, 2], [1, 1], [0, 0]]),
     (5, [64, 3, 3], [[3, 3], [1, 1], [0, 0]]),
     (2, [3, 8, 7], [[2, 3], [3, 2], [0, 1]]),
+    (5, [3, 8, 7], [[2, 3], [2, 2], [0, 0]]),
+    (2, [3, 9, 8], [[2, 2], [3, 3], [0, 0]]),
     (2, [2, 9, 5], [[4, 2], [2, 5], [2, 1]]),
 ];
 
