@@ -1,5 +1,7 @@
 //! The CUDA kernels, run on the processor, and the emulator that runs them.
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../emulator/mod.rs"]
 mod emulator;
 
@@ -7,5 +9,6 @@ mod bed;
 mod emulated;
 mod engine;
 mod layers;
+mod learning;
 mod norms;
 mod pointwise;
