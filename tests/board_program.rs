@@ -32,7 +32,7 @@ fn a_board_is_told_from_its_files() {
     let told = json(home.path(), "board --sysroot boards/jetson-orin-nano-8gb/fixture");
     keys(
         &told,
-        "command slug name tier recognised module soc model l4t kernel sysroot warnings cpu gpu \
+        "command slug name tier recognised module soc model l4t kernel sysroot warnings cpu gpu cuda \
          memory storage keys software limits power thermal throttle",
     );
     keys(&told["cpu"], "cores model online governor clocks isa");

@@ -117,9 +117,12 @@ fn sources_include_nothing_and_name_their_files() {
         text.lines().filter(|l| l.trim_start().starts_with("#include")).collect();
     assert!(includes.is_empty(), "NVRTC has no headers: {includes:?}");
     assert!(!text.contains('\0'));
-    for kernel in Kernel::ALL {
-        assert!(text.contains(&format!("{}(", kernel.name())), "no source of {}", kernel.name());
-    }
+    // What a compiler says names a file of these, and its line.
+    let lines = text.lines().filter(|line| line.starts_with("#line 1 \""));
+    let files: Vec<&str> = lines.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(
+        files.len() > 1 && files.iter().all(|file| file.ends_with(".cu") || file.ends_with(".cuh"))
+    );
 }
 
 fn target() -> Target {
