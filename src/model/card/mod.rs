@@ -20,7 +20,7 @@ use crate::sparse::cuda::{
     self, Address, CudaError, Layer, LossAt, Machine, MaskAt, MaskBits, Precision, Recording,
     Shared, Stepped, Tensor,
 };
-use crate::sparse::{Loss, Step};
+use crate::sparse::{L1, Loss, Step};
 
 /// A pass that may be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,7 +424,10 @@ impl CardEngine {
                 values: places.values.at(range.start),
                 momenta: places.momenta.at(range.start),
                 gradient: places.gradient.at(range.start - before),
-                base: places.base.at(range.start),
+                base: match step.l1 {
+                    L1::TowardsBase { .. } => places.base.at(range.start),
+                    _ => Address::default(),
+                },
                 learns: Address::default(),
                 at_centre: counter,
                 len: range.len(),
