@@ -10,7 +10,7 @@
 //! | `l4t` | Jetson Linux: `major`, `revision` |
 //! | `warnings` | a list of `kind` and `text` |
 //! | `cpu` | `cores` of the profile; `model`, of the machine where the profile has none; `online`, `governor`, `clocks` (`name`, `hertz`, `allowed`, `built`); `isa` that kernels use on the machine that asks |
-//! | `gpu` | `architecture`, `compute_capability`, `cores`, `tensor_cores`, `usable` (by its last CUDA release), `used` (by this program), `load` 0 to 1, `hertz` |
+//! | `gpu` | `architecture`, `compute_capability`, `cores`, `tensor_cores`, `usable` (by its last CUDA release), `used` (by this program, where somebody asks for it), `load` 0 to 1, `hertz` |
 //! | `cuda` | of this machine alone: `devices` (`ordinal`, `name`, `compute_capability`, `usable` by this program's kernels, `driver`, `memory_bytes`, `multiprocessors`, `integrated`, `unified_addressing`, `concurrent_managed_access`, `pageable_access`, `host_page_tables`); `why` there are none |
 //! | `memory` | `built_bytes`, `bandwidth_gbs`, `total_bytes`, `available_bytes`, `hertz` |
 //! | `storage`, `keys`, `software` | `internal`; `rpmb`, `ftpm`, `evidence` (the highest level that can be reached); `l4t`, `cuda`, `glibc` |

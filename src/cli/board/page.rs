@@ -127,7 +127,7 @@ fn gpu(seen: &Seen) -> String {
         cores => format!(", {cores} tensor cores"),
     };
     let used = if gpu.usable {
-        "not used: the program has no CUDA kernels yet"
+        "for --device cuda, which no such board has run yet"
     } else {
         "not used: its last CUDA release is too old"
     };

@@ -52,7 +52,7 @@ fn gpu(seen: &Seen) -> Value {
         "architecture": of(|gpu| json!(gpu.architecture)),
         "compute_capability": seen.found.capability().map(|capability| capability.to_string()),
         "cores": of(|gpu| json!(gpu.cores)), "tensor_cores": of(|gpu| json!(gpu.tensor_cores)),
-        "usable": of(|gpu| json!(gpu.usable)), "used": false,
+        "usable": of(|gpu| json!(gpu.usable)), "used": of(|gpu| json!(gpu.usable)),
         "load": sample.gpu.load, "hertz": sample.gpu.hertz,
     })
 }
