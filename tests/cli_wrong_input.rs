@@ -10,7 +10,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::program::{command, folder, judged, refused, run};
+use common::program::{command, done, folder, json, judged, refused, run};
+use unlearn::sparse::cuda::{Card, CudaError};
 
 /// Writes an IDX set of 16x16 pictures with these labels for both parts.
 fn idx(folder: &Path, labels: &[u8]) {
@@ -224,4 +225,36 @@ fn numbers_that_make_no_sense_are_refused_before_anything_is_done() {
     }
     assert_eq!(run(home.path(), "").code, Some(2));
     refused(home.path(), "forgive", 2, &["forgive"]);
+}
+
+#[test]
+fn words_for_a_device_that_are_wrong_or_that_nothing_answers_to_are_refused() {
+    let home = folder();
+    for wrong in ["gpu", "cuda:", "cuda:x", "cuda:0/fp8", "cpu/f32", "cuda1"] {
+        let words = format!("{TRAIN} made --device {wrong}");
+        refused(home.path(), &words, 2, &[wrong, "--device", "expected cpu, auto, or cuda"]);
+    }
+    let words = "bench latency --model cnn16 --device cuda";
+    refused(home.path(), words, 2, &["--device cuda:0", "only `bench step`"]);
+    match Card::count() {
+        Err(CudaError::NoDriver { .. }) => {}
+        _ => return eprintln!("\nSKIPPED: this machine has a CUDA driver\n"),
+    }
+    let none = ["no CUDA driver", "libcuda.so.1", "--device cpu"];
+    refused(home.path(), &format!("{TRAIN} made --device cuda"), 4, &none);
+    refused(home.path(), &format!("{FORGET} --scenario class=0 --device cuda:0/f32"), 4, &none);
+    let evaluate = "evaluate --model base.esm --data made --scenario class=0 --device cuda";
+    refused(home.path(), evaluate, 4, &none);
+    refused(home.path(), "bench step --model cnn16 --batch 4 --device cuda", 4, &none);
+
+    done(home.path(), "train --model cnn16 --epochs 1 --out cpu.esm --data made");
+    let auto = "train --model cnn16 --epochs 1 --out auto.esm --data made --device auto";
+    let told = json(home.path(), auto);
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("the processor computed") && warning.contains(none[0]), "{warning}");
+    let bytes = |name: &str| fs::read(home.path().join(name)).unwrap();
+    assert!(
+        bytes("auto.esm") == bytes("cpu.esm"),
+        "auto is the processor where there is no device"
+    );
 }
