@@ -31,7 +31,7 @@ pub(super) struct MemoryArgs {
     pub memory: Option<Bytes>,
     /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
     /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
-    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
+    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
     pub device: Wanted,
     /// The board whose own limit `memory` is, where nobody gave one.
     #[arg(skip)]

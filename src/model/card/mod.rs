@@ -44,15 +44,56 @@ pub(super) struct CardEngine {
     /// Passes that ran, with what was recorded of them.
     passes: Vec<(Pass, Option<Recording>)>,
     staging: Vec<f32>,
+    bytes: Bytes,
     samples: usize,
     weights: usize,
     settled: bool,
     fault: Option<CudaError>,
 }
 
-/// The bytes of little-endian numbers.
-fn bytes_of<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    values.iter().flat_map(|&value| bytes(value)).collect()
+/// Bytes on their way to or from the device, which every copy uses again.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    /// Copies numbers to the device.
+    fn give<const N: usize, T: Copy>(
+        &mut self,
+        machine: &mut dyn Machine,
+        to: Address,
+        values: &[T],
+        bytes: impl Fn(T) -> [u8; N],
+    ) -> Result<(), CudaError> {
+        self.0.resize(N * values.len(), 0);
+        for (to, &value) in self.0.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+            *to = bytes(value);
+        }
+        machine.upload(to, &self.0)
+    }
+
+    /// The bytes on the device from `from` on.
+    fn take(
+        &mut self,
+        machine: &mut dyn Machine,
+        from: Address,
+        bytes: usize,
+    ) -> Result<&[u8], CudaError> {
+        self.0.resize(bytes, 0);
+        machine.download(from, &mut self.0)?;
+        Ok(&self.0)
+    }
+
+    /// Copies `f32`s from the device.
+    fn reals(
+        &mut self,
+        machine: &mut dyn Machine,
+        from: Address,
+        to: &mut [f32],
+    ) -> Result<(), CudaError> {
+        let bytes = self.take(machine, from, 4 * to.len())?;
+        to.iter_mut().zip(reals(bytes)).for_each(|(to, value)| *to = value);
+        Ok(())
+    }
 }
 
 fn reals(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
@@ -108,6 +149,7 @@ impl CardEngine {
             layers: Vec::new(),
             passes: Vec::new(),
             staging: Vec::new(),
+            bytes: Bytes::default(),
             samples: 0,
             weights: network.values.len(),
             settled: false,
@@ -122,7 +164,7 @@ impl CardEngine {
     }
 
     fn upload_masks(
-        &self,
+        &mut self,
         machine: &mut dyn Machine,
         network: &Network,
         plan: &Plan,
@@ -136,15 +178,16 @@ impl CardEngine {
                 continue;
             }
             layer.mask = MaskAt { bits: at, before: at.at(mask.bits.len()) };
-            machine.upload(layer.mask.bits, &bytes_of(&mask.bits, u32::to_le_bytes))?;
-            machine.upload(layer.mask.before, &bytes_of(&mask.before, u32::to_le_bytes))?;
+            self.bytes.give(machine, layer.mask.bits, &mask.bits, u32::to_le_bytes)?;
+            self.bytes.give(machine, layer.mask.before, &mask.before, u32::to_le_bytes)?;
             at = at.at(2 * mask.bits.len());
         }
         let description = &network.description;
         let scales: Vec<f32> = description.std.iter().map(|std| 1.0 / std).collect();
-        machine.upload(self.places.normal, &bytes_of(&description.mean, f32::to_le_bytes))?;
-        let behind = self.places.normal.at(description.mean.len());
-        machine.upload(behind, &bytes_of(&scales, f32::to_le_bytes))
+        let normal = self.places.normal;
+        self.bytes.give(machine, normal, &description.mean, f32::to_le_bytes)?;
+        let behind = normal.at(description.mean.len());
+        self.bytes.give(machine, behind, &scales, f32::to_le_bytes)
     }
 
     pub fn fault(&self) -> Option<&CudaError> {
@@ -220,15 +263,11 @@ impl CardEngine {
         let staging = std::mem::take(&mut self.staging);
         self.attempt(|engine, machine| {
             let Places { raw, normal, .. } = engine.places;
-            machine.upload(raw, &bytes_of(&staging, f32::to_le_bytes))?;
-            let to = engine.input(plan, samples);
+            engine.bytes.give(machine, raw, &staging, f32::to_le_bytes)?;
+            let to = engine.tensor(&plan.tensors[0].activation, samples);
             cuda::load(machine, raw, [normal, normal.at(network.description.mean.len())], to)
         });
         self.staging = staging;
-    }
-
-    fn input(&self, plan: &Plan, samples: usize) -> Tensor {
-        self.tensor(&plan.tensors[0].activation, samples)
     }
 
     fn tensor(&self, place: &Place, samples: usize) -> Tensor {
@@ -241,7 +280,7 @@ impl CardEngine {
     pub fn forward(&mut self, plan: &Plan, network: &mut Network) {
         let samples = self.samples;
         let moves = plan.mode == Mode::Train && !self.settled;
-        let moved = self.attempt(|engine, machine| {
+        self.attempt(|engine, machine| {
             if !engine.settled {
                 engine.upload_weights(machine, network)?;
             }
@@ -249,42 +288,44 @@ impl CardEngine {
                 (0..walk.plan.steps.len()).try_for_each(|step| walk.forward(step))
             })?;
             match moves {
-                true => engine.buffers(machine, network).map(Some),
-                false => Ok(None),
+                true => engine.fetch_buffers(machine, network),
+                false => Ok(()),
             }
         });
-        if let Some(Some(values)) = moved {
-            give_buffers(network, &values);
-        }
     }
 
     fn upload_weights(
-        &self,
+        &mut self,
         machine: &mut dyn Machine,
         network: &Network,
     ) -> Result<(), CudaError> {
-        machine.upload(self.places.values, &bytes_of(&network.values, f32::to_le_bytes))?;
-        let buffers = network.buffers.iter().flat_map(|buffer| &buffer.values);
-        let buffers: Vec<u8> = buffers.flat_map(|value| value.to_le_bytes()).collect();
-        machine.upload(self.places.buffers, &buffers)
+        self.bytes.give(machine, self.places.values, &network.values, f32::to_le_bytes)?;
+        let mut at = self.places.buffers;
+        for buffer in &network.buffers {
+            self.bytes.give(machine, at, &buffer.values, f32::to_le_bytes)?;
+            at = at.at(buffer.values.len());
+        }
+        Ok(())
     }
 
-    fn buffers(&self, machine: &mut dyn Machine, network: &Network) -> Result<Vec<u8>, CudaError> {
-        let count: usize = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
-        let mut bytes = vec![0; 4 * count];
-        machine.download(self.places.buffers, &mut bytes)?;
-        Ok(bytes)
+    fn fetch_buffers(
+        &mut self,
+        machine: &mut dyn Machine,
+        network: &mut Network,
+    ) -> Result<(), CudaError> {
+        let count = network.buffers.iter().map(|buffer| buffer.values.len()).sum::<usize>();
+        let bytes = self.bytes.take(machine, self.places.buffers, 4 * count)?;
+        let to = network.buffers.iter_mut().flat_map(|buffer| &mut buffer.values);
+        to.zip(reals(bytes)).for_each(|(to, value)| *to = value);
+        Ok(())
     }
 
     /// The logits of the batch, row-major `[samples, classes]`; no numbers after a failure.
     pub fn logits(&mut self, plan: &Plan) -> Vec<f32> {
         let tensor = self.tensor(&plan.tensors[plan.logits].activation, self.samples);
-        let fetched = self.attempt(|_, machine| {
-            let mut bytes = vec![0; 4 * tensor.len()];
-            machine.download(tensor.at, &mut bytes)?;
-            Ok(reals(&bytes).collect())
-        });
-        fetched.unwrap_or_else(|| vec![f32::NAN; tensor.len()])
+        let mut logits = vec![f32::NAN; tensor.len()];
+        self.attempt(|engine, machine| engine.bytes.reals(machine, tensor.at, &mut logits));
+        logits
     }
 
     /// The batch's logits and their gradient.
@@ -313,7 +354,7 @@ impl CardEngine {
         let (samples, ends) = (self.samples, self.ends(plan));
         let loss = self.attempt(|engine, machine| {
             let Places { labels: at, losses, right, .. } = engine.places;
-            machine.upload(at, &bytes_of(labels, u32::to_le_bytes))?;
+            engine.bytes.give(machine, at, labels, u32::to_le_bytes)?;
             engine.clear_unless_settled(machine, gradient.len())?;
             let loss = LossAt { labels: at, losses, right };
             let pass = Pass::Backward { samples, of };
@@ -327,13 +368,15 @@ impl CardEngine {
         loss.unwrap_or(Loss { sum: f64::NAN, correct: 0 })
     }
 
-    fn loss(&self, machine: &mut dyn Machine) -> Result<Loss, CudaError> {
-        let (mut losses, mut right) = (vec![0; 8 * self.samples], vec![0; 4 * self.samples]);
-        machine.download(self.places.losses, &mut losses)?;
-        machine.download(self.places.right, &mut right)?;
-        let losses = losses.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+    fn loss(&mut self, machine: &mut dyn Machine) -> Result<Loss, CudaError> {
+        // The losses of a whole batch, then what was named rightly: one copy, one wait.
+        let all = (self.places.right.0 - self.places.losses.0) as usize;
+        let bytes = self.bytes.take(machine, self.places.losses, all + 4 * self.samples)?;
+        let (losses, right) = bytes.split_at(all);
+        let losses = losses.as_chunks::<8>().0.iter().take(self.samples);
         let right = right.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        Ok(Loss { sum: losses.sum(), correct: right.sum::<u32>() as usize })
+        let sum = losses.map(|bytes| f64::from_le_bytes(*bytes)).sum();
+        Ok(Loss { sum, correct: right.sum::<u32>() as usize })
     }
 
     /// The gradients from a derivative by the logits, row-major `[samples, classes]`.
@@ -346,7 +389,7 @@ impl CardEngine {
     ) {
         let (samples, [_, dlogits]) = (self.samples, self.ends(plan));
         self.attempt(|engine, machine| {
-            machine.upload(dlogits.at, &bytes_of(derivative, f32::to_le_bytes))?;
+            engine.bytes.give(machine, dlogits.at, derivative, f32::to_le_bytes)?;
             engine.clear_unless_settled(machine, gradient.len())?;
             engine.pass((plan, network), machine, Pass::Descend { samples }, |walk| {
                 (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
@@ -367,14 +410,13 @@ impl CardEngine {
         if self.settled {
             return;
         }
-        let fetched = self.attempt(|engine, machine| {
-            let mut bytes = vec![0; 4 * gradient.len()];
-            machine.download(engine.places.gradient, &mut bytes)?;
-            Ok(bytes)
+        let added = self.attempt(|engine, machine| {
+            let bytes = engine.bytes.take(machine, engine.places.gradient, 4 * gradient.len())?;
+            gradient.iter_mut().zip(reals(bytes)).for_each(|(to, g)| *to += g);
+            Ok(())
         });
-        match fetched {
-            Some(bytes) => gradient.iter_mut().zip(reals(&bytes)).for_each(|(to, g)| *to += g),
-            None => gradient.fill(f32::NAN),
+        if added.is_none() {
+            gradient.fill(f32::NAN);
         }
     }
 
@@ -383,13 +425,13 @@ impl CardEngine {
     pub fn settle(&mut self, network: &Network, momentum: &[f32], base: Option<&[f32]>) {
         self.attempt(|engine, machine| {
             engine.upload_weights(machine, network)?;
-            machine.upload(engine.places.momenta, &bytes_of(momentum, f32::to_le_bytes))?;
+            engine.bytes.give(machine, engine.places.momenta, momentum, f32::to_le_bytes)?;
             if let Some(base) = base {
                 if engine.places.base == Address::default() {
                     engine.places.base = machine.allocate(4 * base.len() as u64)?;
                     engine.memory.push(engine.places.base);
                 }
-                machine.upload(engine.places.base, &bytes_of(base, f32::to_le_bytes))?;
+                engine.bytes.give(machine, engine.places.base, base, f32::to_le_bytes)?;
             }
             engine.settled = true;
             Ok(())
@@ -444,26 +486,13 @@ impl CardEngine {
 
     /// Gives weights, statistics and momenta back.
     pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
-        let fetched = self.attempt(|engine, machine| {
-            let (mut values, mut momenta) =
-                (vec![0; 4 * network.values.len()], vec![0; 4 * momentum.len()]);
-            machine.download(engine.places.values, &mut values)?;
-            machine.download(engine.places.momenta, &mut momenta)?;
-            let buffers = engine.buffers(machine, network)?;
-            Ok((values, momenta, buffers))
+        self.attempt(|engine, machine| {
+            engine.bytes.reals(machine, engine.places.values, &mut network.values)?;
+            engine.bytes.reals(machine, engine.places.momenta, momentum)?;
+            engine.fetch_buffers(machine, network)
         });
         self.settled = false;
-        if let Some((values, momenta, buffers)) = fetched {
-            network.values.iter_mut().zip(reals(&values)).for_each(|(to, v)| *to = v);
-            momentum.iter_mut().zip(reals(&momenta)).for_each(|(to, v)| *to = v);
-            give_buffers(network, &buffers);
-        }
     }
-}
-
-fn give_buffers(network: &mut Network, bytes: &[u8]) {
-    let to = network.buffers.iter_mut().flat_map(|buffer| &mut buffer.values);
-    to.zip(reals(bytes)).for_each(|(to, value)| *to = value);
 }
 
 fn lock(machine: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Machine>> {
