@@ -108,9 +108,10 @@ impl Wanted {
             }
             Self::Auto => match device(0, None).and_then(&make) {
                 Ok(made) => Ok((made, None)),
-                Err(why) => {
-                    Ok((cpu()?, Some(format!("--device auto: the processor computed, for {why}"))))
-                }
+                Err(why) => Ok((
+                    cpu()?,
+                    Some(format!("--device auto: the processor computed, because: {why}")),
+                )),
             },
         }
     }

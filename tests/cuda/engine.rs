@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use unlearn::base::rng::Stream;
 use unlearn::model::{Description, Device, Engine, Mode, Network, Plan, builtin};
+use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::cuda::{CudaError, Precision, open};
 use unlearn::sparse::{Isa, L1, Mask, Step, update};
 
@@ -380,4 +381,25 @@ fn too_little_memory_and_what_has_no_kernels_are_refused_with_their_numbers() {
     let nobody = Device::Cuda { ordinal: 99, capability: [9, 0], precision: Precision::F32 };
     let refused = on(&big, 1, Mode::Train, nobody, false).trouble().unwrap_err();
     assert_eq!(refused, CudaError::NotOpen { ordinal: 99 });
+}
+
+/// What PyTorch holds for the same network is weights, gradients and momenta in f32, all dense.
+#[test]
+fn a_sparse_network_takes_a_fraction_of_a_dense_ones_state_and_scratch() {
+    let text = builtin("resnet18").unwrap();
+    let description = Arc::new(Description::parse(text, "resnet18", 10).unwrap());
+    let network = Network::new(description, 1);
+    let dense = 3 * 4 * network.values.len() as u64;
+    for allocation in [Allocation::Uniform, Allocation::Global] {
+        let kept = masks(&network, 0.95, allocation, Criterion::Magnitude, 1).unwrap();
+        let mut network = network.clone();
+        network.set_masks(kept);
+        let all = vec![true; network.description.nodes.len()];
+        let plan = Plan::for_card(&network, 64, Mode::Train, false, &all);
+        let bytes = Engine::card_bytes(&network, &plan).unwrap();
+        let kept = bytes.weights + bytes.gradient + bytes.state;
+        println!("{allocation:?}: {bytes:?} beside {dense}");
+        assert!(8 * kept <= dense, "{allocation:?}: {kept} of {dense}");
+        assert!(4 * (kept + bytes.scratch) <= dense, "{allocation:?}: {bytes:?} of {dense}");
+    }
 }
