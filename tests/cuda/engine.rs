@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unlearn::base::rng::Stream;
 use unlearn::model::{Description, Device, Engine, Mode, Network, Plan, builtin};
 use unlearn::prune::{Allocation, Criterion, masks};
-use unlearn::sparse::cuda::{CudaError, Precision, open};
+use unlearn::sparse::cuda::{Card, CudaError, Machine, Modules, Precision, open};
 use unlearn::sparse::{Isa, L1, Mask, Step, update};
 
 use crate::emulator::{Emulator, Order};
@@ -207,8 +207,31 @@ fn assert_gradients(network: &Network, found: &[f32], right: &[f32], tolerance: 
     }
 }
 
+/// The device that the driver finds first, if there is one.
+pub fn card_of_this_machine(precision: Precision) -> Option<Device> {
+    let card = match Card::open(0, &Modules::default()) {
+        Ok(card) => card,
+        Err(why) => {
+            eprintln!("\nSKIPPED, no CUDA device: {why}\n");
+            return None;
+        }
+    };
+    let (name, capability) = (card.facts().name.clone(), card.facts().capability);
+    if precision.fits(card.facts()).is_err() {
+        eprintln!("\nSKIPPED, {name} has no {}\n", precision.name());
+        return None;
+    }
+    open(Box::new(card));
+    Some(Device::Cuda { ordinal: 0, capability, precision })
+}
+
 fn agree(precision: Precision, ordinal: u32, mode: Mode, tolerance: f32) {
-    let Some(card) = device(ordinal, precision, Order::Forward) else { return };
+    if let Some(card) = device(ordinal, precision, Order::Forward) {
+        agree_on(card, precision, mode, tolerance);
+    }
+}
+
+fn agree_on(card: Device, precision: Precision, mode: Mode, tolerance: f32) {
     for (keep, count) in [(1.0, 5), (0.3, 7), (0.05, 1)] {
         for recompute in [false, true] {
             let (mut left, mut right) = (network(keep), network(keep));
@@ -245,6 +268,24 @@ fn in_f32_a_learning_pass_gives_what_the_processor_gives() {
 #[test]
 fn in_f32_a_pass_with_frozen_statistics_gives_what_the_processor_gives() {
     agree(Precision::F32, 11, Mode::Frozen, 2e-5);
+}
+
+#[test]
+fn a_card_gives_what_the_processor_gives_and_the_same_bytes_twice() {
+    let Some(card) = card_of_this_machine(Precision::F32) else { return };
+    agree_on(card, Precision::F32, Mode::Train, 2e-5);
+    agree_on(card, Precision::F32, Mode::Frozen, 2e-5);
+    for (precision, tolerance) in ROUNDING {
+        let Some(card) = card_of_this_machine(precision) else { continue };
+        stay_within(card, precision, tolerance);
+        let twice = [(); 2].map(|()| {
+            let mut network = network(0.3);
+            let samples = samples(&network, 7);
+            let mut engine = on(&network, 7, Mode::Train, card, false);
+            pass(&mut engine, &mut network, &samples, 7)
+        });
+        assert_eq!(twice[0], twice[1], "{precision:?}");
+    }
 }
 
 #[test]
@@ -312,30 +353,35 @@ fn settled_steps_end_where_steps_of_the_processor_end() {
 
 #[test]
 fn tensor_core_precisions_stay_within_their_rounding() {
-    // Their own rounding of each factor, a few times over through the layers; f16 has TF32's mantissa.
-    for (ordinal, precision, tolerance) in
-        [(15, Precision::Tf32, 4e-3), (16, Precision::F16, 4e-3), (17, Precision::Bf16, 3e-2)]
-    {
+    for (ordinal, (precision, tolerance)) in (15..).zip(ROUNDING) {
         let Some(card) = device(ordinal, precision, Order::Forward) else { return };
-        let (mut left, mut right) = (network(0.5), network(0.5));
-        let samples = samples(&left, 7);
-        let mut reference = on(&left, 7, Mode::Frozen, Device::Cpu(Isa::best()), false);
-        let mut engine = on(&right, 7, Mode::Frozen, card, false);
-        let expected = pass(&mut reference, &mut left, &samples, 7);
-        let found = pass(&mut engine, &mut right, &samples, 7);
-        assert_near(precision.name(), &found.logits, &expected.logits, tolerance);
-        assert!(found.logits != expected.logits, "{precision:?} rounds");
-        // Where a rectifier is within rounding of its edge, a gradient may go another way: by length.
-        for p in &left.parameters {
-            let apart: f64 = p
-                .range
-                .clone()
-                .map(|i| f64::from(found.gradient[i] - expected.gradient[i]).powi(2))
-                .sum();
-            let all: f64 = p.range.clone().map(|i| f64::from(expected.gradient[i]).powi(2)).sum();
-            let share = (apart / all).sqrt();
-            assert!(share < 10.0 * f64::from(tolerance), "{precision:?} {}: {share}", p.name);
-        }
+        stay_within(card, precision, tolerance);
+    }
+}
+
+/// Their own rounding of each factor, a few times over through the layers; f16 has TF32's mantissa.
+const ROUNDING: [(Precision, f32); 3] =
+    [(Precision::Tf32, 4e-3), (Precision::F16, 4e-3), (Precision::Bf16, 3e-2)];
+
+fn stay_within(card: Device, precision: Precision, tolerance: f32) {
+    let (mut left, mut right) = (network(0.5), network(0.5));
+    let samples = samples(&left, 7);
+    let mut reference = on(&left, 7, Mode::Frozen, Device::Cpu(Isa::best()), false);
+    let mut engine = on(&right, 7, Mode::Frozen, card, false);
+    let expected = pass(&mut reference, &mut left, &samples, 7);
+    let found = pass(&mut engine, &mut right, &samples, 7);
+    assert_near(precision.name(), &found.logits, &expected.logits, tolerance);
+    assert!(found.logits != expected.logits, "{precision:?} rounds");
+    // Where a rectifier is within rounding of its edge, a gradient may go another way: by length.
+    for p in &left.parameters {
+        let apart: f64 = p
+            .range
+            .clone()
+            .map(|i| f64::from(found.gradient[i] - expected.gradient[i]).powi(2))
+            .sum();
+        let all: f64 = p.range.clone().map(|i| f64::from(expected.gradient[i]).powi(2)).sum();
+        let share = (apart / all).sqrt();
+        assert!(share < 10.0 * f64::from(tolerance), "{precision:?} {}: {share}", p.name);
     }
 }
 

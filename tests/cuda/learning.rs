@@ -18,6 +18,7 @@ use unlearn::unlearn::{
 
 use crate::common::network::{cnn16, few};
 use crate::emulator::{Emulator, Order};
+use crate::engine::card_of_this_machine;
 
 fn card(ordinal: u32) -> Option<Device> {
     let emulator = Emulator::fast(Order::Forward).unwrap()?;
@@ -64,7 +65,19 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
 
 #[test]
 fn runs_learn_what_they_learn_on_the_processor() {
-    let Some(card) = card(30) else { return };
+    if let Some(card) = card(30) {
+        learn_the_same(card);
+    }
+}
+
+#[test]
+fn runs_on_a_card_learn_what_they_learn_on_the_processor() {
+    if let Some(card) = card_of_this_machine(Precision::F32) {
+        learn_the_same(card);
+    }
+}
+
+fn learn_the_same(card: Device) {
     let data = few();
     for (name, recipe) in recipes() {
         let pieces: &[Option<usize>] = if name == "plain" { &[None, Some(16)] } else { &[None] };
