@@ -28,6 +28,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::device::{self, Wanted};
 use super::fault::Fault;
 use super::setting::{self, Common, Out, plain};
 use crate::base::clock::Stopwatch;
@@ -62,6 +63,9 @@ pub(super) struct Args {
     /// at once as fit [default: the file's, else no limit]
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
+    /// What training and forgetting compute on; masks and measurements take the processor
+    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
+    device: Wanted,
     /// List the steps, which are there already, and what they take in memory; do nothing
     #[arg(long)]
     dry_run: bool,
@@ -80,7 +84,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
             entry.candidates.clear();
         }
     }
-    let mut world = World::open(&experiment, Store::look(&args.out), out)?;
+    let mut world = World::open(&experiment, Store::look(&args.out), args.device, out)?;
     if args.dry_run {
         return dry::tell(&world, out);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::device::Wanted;
 use super::super::fault::Fault;
 use super::super::memory::{self, Around, MemoryArgs, Settled};
 use super::super::setting::{self, DataArgs, Out};
@@ -68,6 +69,7 @@ impl<'a> World<'a> {
     pub(super) fn open(
         experiment: &'a Experiment,
         store: Store,
+        device: Wanted,
         out: &'a Out,
     ) -> Result<Self, Fault> {
         let features = experiment.features.as_deref().map(Extraction::parse).transpose()?;
@@ -86,8 +88,8 @@ impl<'a> World<'a> {
         }
         let graph = Graph::new(experiment, pairs.len());
         // `dry_run` asks for the figures, which go into the results.
-        let limits =
-            MemoryArgs { dry_run: true, memory: experiment.memory, ..MemoryArgs::default() };
+        let memory = experiment.memory;
+        let limits = MemoryArgs { dry_run: true, memory, device, ..MemoryArgs::default() };
         let shared =
             PROGRAM + opened.iter().map(|set| memory::data_bytes(&set.splits)).sum::<u64>();
         let budget = Budget::new(experiment.memory.map(|limit| limit.0.saturating_sub(shared)));
