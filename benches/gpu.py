@@ -11,7 +11,7 @@ installed. The program is that of $UNLEARN, or target/release/unlearn: it may ha
 
 Parts, in this order; a part that fails is told, and the rest goes on:
 
-  tests     each --tests, or `cargo test --test cuda --test cuda_card` where there is cargo
+  tests     each --tests, or `cargo test --test cuda --test cuda_card` where there is cargo; all words in tests.log
   memcheck  a step under compute-sanitizer, where there is one
   ours      `unlearn bench step` of each precision, sparsity and batch
   torch     benches/gpu_step.py of the same precisions and batches
@@ -94,9 +94,12 @@ class Work:
             done = subprocess.run(line, capture_output=True, text=True, timeout=timeout or self.args.timeout, **more)
         except (OSError, subprocess.TimeoutExpired) as fault:
             return self.fail(what, str(fault))
+        if what.startswith("test"):
+            with open(self.args.out / "tests.log", "a") as log:
+                log.write(f"==== {what}\n{done.stdout}{done.stderr}\n")
         if done.returncode != 0:
             return self.fail(what, f"`{' '.join(line)}` ended with {done.returncode}: {last(done.stderr or done.stdout)}")
-        return done.stdout + (done.stderr if what.startswith("test") else "")
+        return done.stdout
 
     def fail(self, what, why):
         self.failed.append({"what": what, "why": why})
@@ -378,6 +381,8 @@ def main():
     work = Work(args, found)
     for part in PARTS:
         if part in args.parts:
+            # What an earlier call left must not pass for what this one made.
+            (args.out / f"{part}.json").unlink(missing_ok=True)
             try:
                 getattr(work, part)()
             except Exception as fault:  # told and remembered: one part must not take the others with it
