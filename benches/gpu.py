@@ -11,7 +11,7 @@ installed. The program is that of $UNLEARN, or target/release/unlearn: it may ha
 
 Parts, in this order; a part that fails is told, and the rest goes on:
 
-  tests     each --tests, or `cargo test --test cuda --test cuda_card` where there is cargo; all words in tests.log
+  tests     each --tests, or `cargo test --test cuda --test cuda_card` where there is cargo; told in tests.log
   memcheck  a step under compute-sanitizer, where there is one
   ours      `unlearn bench step` of each precision, sparsity and batch
   torch     benches/gpu_step.py of the same precisions and batches
@@ -20,11 +20,13 @@ Parts, in this order; a part that fails is told, and the rest goes on:
   table     gpu.json and gpu.md from what lies in --out, of earlier calls too
 
 A ratio compares one precision on one card, and is refused where two cards made its sides. The step of `bench step`
-is that of l1-sparse, which adds the l1 subgradient, and brings its samples from the host, waited for; PyTorch's has
-neither unless --copy says so. Both differences are in PyTorch's favour. Bytes are of the device's memory: ours as planned and allocated,
-PyTorch's as its allocator counts.
+is that of l1-sparse, which adds the l1 subgradient, and brings its samples from the host, and is timed by the host's
+clock; PyTorch's adds none, finds its samples there (but for --copy), and is timed by events of the device. All of
+that is in PyTorch's favour. Bytes are of the device's memory: ours as planned and allocated, PyTorch's as its
+allocator counts.
 
-Ends with 0, with 1 if anything failed, and with 2 if there is no card.
+Ends with 0, with 1 if a command failed, and with 2 if there is no card. A single way of PyTorch that fails is told
+in the table.
 """
 
 import argparse
@@ -42,7 +44,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PARTS = ["tests", "memcheck", "ours", "torch", "again", "joules", "table"]
-PRECISIONS = ["tf32", "bf16", "f16", "f32"]
+PRECISIONS, MODES = ["tf32", "bf16", "f16", "f32"], ["eager", "graph", "compiled"]
 
 
 def card(ordinal):
@@ -65,8 +67,8 @@ def card(ordinal):
     driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, handle)
     cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
     found = {"name": name.value.decode(), "capability": f"{major.value}.{minor.value}", "memory_bytes": total.value,
-             "driver_cuda": cuda, "driver": smi(ordinal, "driver_version"), "power_limit_watts": smi(ordinal, "power.limit"),
-             "clock_mhz": smi(ordinal, "clocks.max.sm")}
+             "driver_cuda": cuda, "driver": smi(ordinal, "driver_version"),
+             "power_limit_watts": smi(ordinal, "power.limit"), "clock_mhz": smi(ordinal, "clocks.max.sm")}
     return found, None
 
 
@@ -98,7 +100,8 @@ class Work:
             with open(self.args.out / "tests.log", "a") as log:
                 log.write(f"==== {what}\n{done.stdout}{done.stderr}\n")
         if done.returncode != 0:
-            return self.fail(what, f"`{' '.join(line)}` ended with {done.returncode}: {last(done.stderr or done.stdout)}")
+            why = last(done.stderr or done.stdout)
+            return self.fail(what, f"`{' '.join(line)}` ended with {done.returncode}: {why}")
         return done.stdout
 
     def fail(self, what, why):
@@ -162,10 +165,14 @@ class Work:
         line = [args.python, ROOT / "benches/gpu_step.py", "--device", f"cuda:{args.device}", "--model", args.model,
                 "--batch", ",".join(map(str, args.batch)), "--precision", ",".join(args.precision),
                 "--steps", args.steps, "--warm-up", args.warm_up, "--compile", args.compile, "--result", result]
-        line += ["--budget", args.torch_seconds] if args.torch_seconds else []
         line += ["--copy"] if args.copy else []
-        # What is compiled when the budget ends still has its time.
-        self.run("torch", *line, timeout=(args.torch_seconds or 7200) + args.timeout)
+        began = time.monotonic()
+        # A process for each mode: a recording or a compiler that fails may take the device's context with it.
+        for mode in MODES:
+            left = max(1.0, args.torch_seconds - (time.monotonic() - began)) if args.torch_seconds else 7200.0
+            more = ["--mode", mode, "--budget", f"{left:.0f}", *(["--earlier", result] if result.is_file() else [])]
+            # What is being compiled when the budget ends still has its time.
+            self.run(f"torch, {mode}", *line, *more, timeout=left + args.timeout)
         # Each row was written when it was there: what a stop left counts.
         if result.is_file():
             told = json.loads(result.read_text())
@@ -178,15 +185,15 @@ class Work:
         if smi(args.device, "power.draw") is None:
             return self.keep("joules", [{"said": "not measured: nvidia-smi tells no power.draw here"}])
         batch, precision = args.batch[len(args.batch) // 2], args.precision[0]
-        rows = [{"who": "nobody (idle)"} | self.watts(lambda: time.sleep(5))]
+        rows = [{"who": "nobody (idle)"} | self.watts(lambda: time.sleep(args.joule_seconds))]
         mine = {row["sparsity"]: row for row in read(args.out, "ours")
                 if (row["batch"], row["precision"]) == (batch, precision) and "step_seconds" in row}
         for sparsity, row in mine.items():
-            steps = max(args.steps, int(args.joule_seconds / row["step_seconds"]))
+            steps = max(args.steps, int(args.joule_seconds / row["step_seconds_min"]))
             words = self.words(precision, sparsity, batch, steps=steps)
             rows.append(self.joule(f"unlearn, sparsity {sparsity:g}", row, lambda: self.run("joules", *words)))
-        if theirs := best(read(args.out, "torch"), batch, precision, ["eager", "graph", "compiled"]):
-            steps = max(args.steps, int(args.joule_seconds / theirs["step_seconds"]))
+        if theirs := best(read(args.out, "torch"), batch, precision, MODES):
+            steps = max(args.steps, int(args.joule_seconds / theirs["step_seconds_min"]))
             line = [args.python, ROOT / "benches/gpu_step.py", "--device", f"cuda:{args.device}", "--model", args.model,
                     "--batch", batch, "--steps", steps]
             line += [word for key in ["precision", "mode", "layout", "masks"] for word in (f"--{key}", theirs[key])]
@@ -199,13 +206,13 @@ class Work:
         return {"who": who, "joules_a_step": each} | watts
 
     def watts(self, work):
-        """The card's watts while something is done: the median over its second half, when it has settled."""
-        samples, over = [], threading.Event()
+        """The card's median watts while something is done, shortly before it ends: preparing is over by then."""
+        samples, over, span = [], threading.Event(), 0.7 * self.args.joule_seconds
 
         def sample():
             while not over.is_set():
                 told = smi(self.args.device, "power.draw")
-                samples.extend([float(told)] if told else [])
+                samples.extend([(time.monotonic(), float(told))] if told else [])
                 over.wait(0.1)
 
         watcher = threading.Thread(target=sample)
@@ -213,9 +220,10 @@ class Work:
         try:
             work()
         finally:
+            end = time.monotonic() - 1.0
             over.set()
             watcher.join()
-        settled = samples[len(samples) // 2:]
+        settled = [watts for when, watts in samples if end - span <= when <= end]
         return {"watts": statistics.median(settled) if settled else None, "samples": len(settled)}
 
     def table(self):
@@ -277,7 +285,7 @@ def compared(mine, theirs):
                 "step_seconds_max": max(row["step_seconds_max"] for row in runs),
                 "medians": [row["step_seconds"] for row in runs], "plan": runs[0].get("plan"), "device_bytes": kinds}
         for name, modes in [("eager", ["eager"]), ("graph", ["graph"]), ("compiled", ["compiled"]),
-                            ("any", ["eager", "graph", "compiled"])]:
+                            ("any", MODES)]:
             if other := best(theirs, batch, precision, modes):
                 pair[name] = {"way": way(other), "step_seconds": other["step_seconds"],
                               "ratio": step / other["step_seconds"], **bytes_ratio(kinds, other)}
@@ -301,6 +309,11 @@ def cell(pair, name, key, form="{:.2f}"):
     return "–" if value is None else form.format(value)
 
 
+def milliseconds(row):
+    low, middle, high = (1e3 * row[f"step_seconds{what}"] for what in ["_min", "", "_max"])
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
 def table(head, rows):
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows])
@@ -312,16 +325,14 @@ def page(head, about, pairs, made, theirs):
     said = f"torch {about['torch']}, CUDA {about['cuda']}, cuDNN {about['cudnn']}" if about else "PyTorch not measured"
     parts = [f"{head['name']} (compute capability {head['capability']}, {head['memory_bytes'] / 1e9:.1f} GB), driver "
              f"{driver} (CUDA {head['driver_cuda']}); {said}. Ratios are ours / PyTorch's fastest of the column."]
-    rows = [[p["batch"], p["precision"], f"{100 * p['sparsity']:g} %",
-             f"{1e3 * p['step_seconds']:.3f} ({1e3 * p['step_seconds_min']:.3f} to {1e3 * p['step_seconds_max']:.3f})",
+    rows = [[p["batch"], p["precision"], f"{100 * p['sparsity']:g} %", milliseconds(p),
              *[cell(p, name, "ratio") for name in ["eager", "graph", "compiled", "any"]],
              p.get("any", {}).get("way", "–"),
              f"{sum(p['device_bytes'].values()) / 1e6:.1f}" if p["device_bytes"] else "–",
              cell(p, "eager", "peak_ratio"), cell(p, "eager", "kept_ratio")] for p in pairs]
     parts.append(table(["batch", "precision", "sparsity", "ms a step", "/ eager", "/ graph", "/ compiled", "/ any",
                         "PyTorch's fastest", "device MB", "/ eager's peak", "kept / eager's"], rows))
-    rows = [[row["batch"], row["precision"], way(row),
-             f"{1e3 * row['step_seconds']:.3f} ({1e3 * row['step_seconds_min']:.3f} to {1e3 * row['step_seconds_max']:.3f})",
+    rows = [[row["batch"], row["precision"], way(row), milliseconds(row),
              f"{row['peak_bytes'] / 1e6:.1f}" if row["peak_bytes"] else "–"]
             if "step_seconds" in row else
             [row["batch"], row["precision"], way(row), row.get("failed") or f"left out: {row['left_out']}", "–"]
@@ -350,7 +361,7 @@ def arguments():
     program = os.environ.get("UNLEARN", ROOT / "target/release/unlearn")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for results")
     parser.add_argument("--program", type=pathlib.Path, default=program, help="default $UNLEARN")
-    parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch (default this one)")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has torch (default this one)")
     parser.add_argument("--tests", type=pathlib.Path, action="append", default=[], help="a built test program")
     parser.add_argument("--parts", type=words(PARTS), default=PARTS, help=f"default {','.join(PARTS)}")
     parser.add_argument("--device", type=int, default=0, help="number of the CUDA device (default 0)")

@@ -69,7 +69,7 @@ class Learner:
                "--schedule", "cosine", "--seed", args.seed]
         # A program without devices knows no --device, and is asked for none.
         where = ["--device", device] if device.startswith("cuda") else []
-        told = common.call(args.program, "train", "--model", self.model, *how, *where, "--rewind-epoch", 1, "--out", out)
+        told = common.call(args.program, "train", "--model", self.model, *how, *where, "--out", out)
         rounds = [told]
         if args.sparsity:
             # From the processor's file: both sides then have the same masks.
@@ -116,8 +116,9 @@ def line(row):
     if "failed" in row:
         return [row["who"], f"failed: {row['failed']}", *["–"] * 6]
     allowed = row.get("allowed")
-    told = [f"{row['apart'][key]:.2f}" + (f" of {allowed[key]:g}" if allowed else "") for key in ["loss", "epoch", "test"]] \
-        if "apart" in row else ["–"] * 3
+    told = ["–"] * 3
+    if "apart" in row:
+        told = [f"{value:.2f}" + (f" of {allowed[key]:g}" if allowed else "") for key, value in row["apart"].items()]
     verdict = {True: "within", False: "NOT within", None: "–"}[row.get("within")]
     same = {True: "yes", False: "no", None: "–"}[row.get("same_bytes_twice")]
     return [row["who"], " ".join(f"{loss:.4f}" for loss in row["losses"]),
@@ -146,7 +147,7 @@ def main():
         print(f"{found['name']}, {common.machine()}")
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(args, pathlib.Path(folder))
-    print(f"{args.model} on {args.data}, seed {args.seed}, batch {args.batch}, rate {RATE}; the nudged rate is {NUDGED}\n")
+    print(f"{args.model} on {args.data}, seed {args.seed}, batch {args.batch}, rate {RATE}, nudged {NUDGED}\n")
     print(common.table(["device", "losses", "test %", "losses apart %", "epochs' accuracy apart", "test apart",
                         "same bytes twice", ""], [line(row) for row in rows]))
     if args.result:
