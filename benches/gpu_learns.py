@@ -12,14 +12,15 @@ device, with --sparsity prunes what the processor trained and trains on, and com
 each epoch and the accuracy on the test set. Sums are rounded in another order on another device, and training lets
 that grow; so one more run on the processor, whose rate is larger by one step of f32 (9e-8 of it), shows how far
 rounding alone takes such a run.
-A device must stay within the tolerances, which are stated in the table:
+A device must stay within these tolerances of the processor's run:
 
   f32               losses 3 %, accuracy of an epoch 3 points, of the test set 6 points
   tf32, f16, bf16   losses 6 %, accuracy of an epoch 4 points, of the test set 10 points
 
 Where they are from, measured on a processor: that larger rate parted the losses of two epochs by 0.05 % and 0.6 %,
 and the accuracy on the test set by 1.5 points; a rate larger by 2e-3, about what bf16 keeps of a number, by 0.5 %,
-2.7 % and 4.0 points. At rate 0.1 rounding alone parted the first loss by 2.6 %: little could be told there. Each device trains twice, and whether both files are the same bytes is told.
+2.7 % and 4.0 points. At rate 0.1 rounding alone parted the first loss by 2.6 %: little could be told there.
+Each device trains twice, and whether both files are the same bytes is told.
 
 Ends with 0 if all are within, with 1 if one is not or fails, and with 2 if there is no card.
 """
