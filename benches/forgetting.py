@@ -9,6 +9,8 @@ takes; no package. Every figure is the program's own, measured on the files that
     benches/forgetting.py fsdd    --out /tmp/fsdd      # a speaker
     benches/forgetting.py har     --out /tmp/har       # the owner of a phone
     benches/forgetting.py clinc   --out /tmp/clinc     # an intent
+    benches/forgetting.py made    --out /tmp/made      # a sign, without data: to try this script
+    benches/forgetting.py paper   --out /tmp/paper --data CIFAR10 --device cuda:0   # see gpu_forget.sh
 
 prints one table a scenario, mean and sample standard deviation over the seeds, and leaves every
 result as JSON in --out, with the words that made it. A result of the same words is taken as it is, so
@@ -68,6 +70,25 @@ SETTINGS = {
         "forget": {"class=freeze_account": ["--epochs", "5", "--rate", "0.1", "--schedule", "cosine"]},
         "alpha": {"class=freeze_account": "3e-4"},
     },
+    "made": {
+        "data": "made",
+        "train": ["--model", "cnn16", "--epochs", "4", "--schedule", "cosine"],
+        "prune": ["--sparsity", "0.9"],
+        "forget": {"class=0": ["--epochs", "2", "--rate", "0.05", "--schedule", "cosine"]},
+        "alpha": {"class=0": "1e-4"},
+    },
+    # As experiments/paper-table-1.toml, whose head says where each number is from.
+    "paper": {
+        "data": "cifar10",
+        "train": ["--model", "resnet18", "--epochs", "182", "--batch", "256", "--rate", "0.1", "--schedule",
+                  "multistep", "--crop", "4", "--flip", "yes", "--rewind-epoch", "8"],
+        "prune": ["--sparsity", "0.95", "--allocation", "global"],
+        "forget": {
+            "class=0": ["--epochs", "10", "--rate", "0.01", "--batch", "256"],
+            "random=0.1": ["--epochs", "10", "--rate", "0.01", "--batch", "256"],
+        },
+        "alpha": {"class=0": "1e-4", "random=0.1": "1e-4"},
+    },
 }
 METRICS = ["ua", "ra", "ta", "mia_efficacy"]
 
@@ -75,13 +96,15 @@ METRICS = ["ua", "ra", "ta", "mia_efficacy"]
 class Runs:
     """The program, with results kept beside its files."""
 
-    def __init__(self, program, out, data, threads):
-        self.program, self.out, self.data, self.threads = program, out, data, threads
+    def __init__(self, program, out, data, threads, device="cpu"):
+        self.program, self.out, self.data, self.threads, self.device = program, out, data, threads, device
 
     def call(self, command, *words):
         """What the program prints as JSON."""
         line = [self.program, command, "--data", self.data, *words, "--json"]
         line += ["--threads", self.threads] if self.threads else []
+        # A program without devices knows no --device, and computes on the processor.
+        line += ["--device", self.device] if self.device != "cpu" else []
         done = subprocess.run([str(word) for word in line], capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(str(word) for word in line)}\n{done.stderr}")
@@ -96,6 +119,7 @@ class Runs:
 
     def missing(self, result, words):
         """Whether a result must be made; one that other words made is no result of these."""
+        words = [*words, "--device", self.device] if self.device != "cpu" else words
         note, words = result.with_suffix(".words"), " ".join(str(word) for word in words)
         if result.exists() and note.exists() and note.read_text() != words:
             raise SystemExit(f"{result} was made by\n  {note.read_text()}\nnot by\n  {words}\nchoose another --out")
@@ -146,12 +170,11 @@ def row(figures, retrained, result):
 
 
 def told(values):
-    """Mean and sample standard deviation, or a dash."""
+    """Mean and sample standard deviation; one value as it is; or a dash."""
     values = [value for value in values if value is not None]
-    if not values:
-        return "-"
-    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):.2f} ± {deviation:.2f}"
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if values else "-"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
 def main():
@@ -163,16 +186,20 @@ def main():
     parser.add_argument("--methods", default="fine-tune,l1-sparse", help="besides retrain")
     parser.add_argument("--threads", type=int, help="of each command; no figure but time depends on it")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/unlearn")
+    parser.add_argument("--data", help="where the data lies (default: its name below UNLEARN_DATA)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N][/PRECISION] (default cpu)")
     args = parser.parse_args()
     settings, seeds = SETTINGS[args.what], [int(seed) for seed in args.seeds.split(",")]
+    data = args.data or settings["data"]
     scenarios = args.scenarios.split(",") if args.scenarios else list(settings["forget"])
     methods = args.methods.split(",")
     args.out.mkdir(parents=True, exist_ok=True)
-    runs = Runs(args.program, args.out, settings["data"], args.threads)
+    runs = Runs(args.program, args.out, data, args.threads, args.device)
     all_seeds = [one_seed(runs, settings, seed, scenarios, methods) for seed in seeds]
 
     accuracy = lambda index: [seed[index]["test_accuracy"]["value"] for seed in all_seeds]
-    print(f"{settings['data']}, seeds {args.seeds}, mean ± sample standard deviation\n")
+    where = "" if args.device == "cpu" else f", {args.device}"
+    print(f"{settings['data']}{where}, seeds {args.seeds}, mean ± sample standard deviation\n")
     print(f"test accuracy dense {told(accuracy(0))} %, pruned {told(accuracy(1))} %")
     print(f"training seconds dense {told([s[0]['seconds'] for s in all_seeds])}, "
           f"pruned {told([s[1]['seconds'] for s in all_seeds])}")
