@@ -9,3 +9,4 @@ mod engine;
 mod layers;
 mod norms;
 mod pointwise;
+mod tokens;
