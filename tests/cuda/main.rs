@@ -10,3 +10,4 @@ mod layers;
 mod norms;
 mod pointwise;
 mod tokens;
+mod transformers;
