@@ -77,14 +77,14 @@ impl Walk<'_> {
         let x = self.kept(step.inputs[0]);
         let accumulate = step.gradients[0] == Handing::Add;
         let scratch = self.places.partials;
-        match &step.work {
-            &Work::LayerNorm { scale, epsilon } => {
+        match step.work {
+            Work::LayerNorm { scale, epsilon } => {
                 let parameters =
                     self.learns(scale).then(|| [self.slope(scale), self.slope(scale + 1)]);
                 let to = RowNormBackward { x, dy, dx, parameters, accumulate, scratch };
                 self.row_norm(scale, epsilon).backward(self.machine, &to)
             }
-            &Work::Attention { bias, learns, .. } => {
+            Work::Attention { bias, learns, .. } => {
                 let Some(attention) = self.attention(step) else { return Ok(()) };
                 let dbias = bias.filter(|_| learns).map(|bias| self.slope(bias));
                 let to = AttentionBackward { x, dy, dx, dbias, accumulate };

@@ -1,5 +1,5 @@
 //! Launchers of what a transformer needs besides attention. The formulas are those of
-//! [`crate::sparse::gelu`], [`crate::sparse::add_position`], [`crate::sparse::Merge`] and
+//! [`crate::sparse::gelu()`], [`crate::sparse::add_position`], [`crate::sparse::Merge`] and
 //! [`crate::sparse::LayerNorm`].
 
 use super::error::CudaError;
