@@ -207,7 +207,6 @@ fn of_cuda(error: &CudaError) -> u8 {
     match error {
         CudaError::NoSuchDevice { .. }
         | CudaError::Precision { .. }
-        | CudaError::Operation { .. }
         | CudaError::Size { .. } => 2,
         _ => 4,
     }

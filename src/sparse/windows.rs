@@ -61,6 +61,17 @@ impl Windows {
         self.sides[0] * self.sides[1]
     }
 
+    /// Rows and columns of a window.
+    pub fn sides(&self) -> [usize; 2] {
+        self.sides
+    }
+
+    /// How far the windows are moved down and right.
+    pub fn shift(&self) -> usize {
+        // That far down is the first place of the first window: a shift is less than a side.
+        self.places.first().map_or(0, |place| place[0])
+    }
+
     /// Bytes of the lists.
     pub fn bytes(&self) -> usize {
         self.places.len() * (size_of::<[usize; 2]>() + 1)

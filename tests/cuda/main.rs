@@ -12,3 +12,5 @@ mod layers;
 mod learning;
 mod norms;
 mod pointwise;
+mod tokens;
+mod transformers;

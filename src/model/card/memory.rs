@@ -1,6 +1,7 @@
 //! Where everything of an engine lies on a device: one piece of memory whose size is known before it is
 //! asked for.
 
+use super::tokens;
 use crate::model::network::Network;
 use crate::model::plan::{Mode, Plan, Work};
 use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, MaskBits, Norm};
@@ -92,12 +93,15 @@ impl Places {
         let all = layers.iter().flatten();
         let expanded = all.clone().map(Layer::expanded).max().unwrap_or(0);
         let sums = all.map(|layer| if learns { layer.partials(plan.batch) } else { 0 });
-        let norms = plan.steps.iter().filter_map(|step| {
+        let others = plan.steps.iter().map(|step| {
             let [channels, height, width] = plan.shape(step.inputs[0]);
-            let is_norm = matches!(step.work, Work::BatchNorm { .. });
-            is_norm.then(|| Norm::scratch(plan.batch * height * width, channels))
+            let rows = plan.batch * height * width;
+            match step.work {
+                Work::BatchNorm { .. } => Norm::scratch(rows, channels),
+                _ => tokens::scratch(plan, step, learns),
+            }
         });
-        let sums = sums.chain(norms).max().unwrap_or(0);
+        let sums = sums.chain(others).max().unwrap_or(0);
         let buffers = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
         let input: usize = network.description.input_shape().iter().product();
         let (mut cursor, mut bytes) = (Cursor(0), CardBytes::default());
@@ -158,7 +162,13 @@ impl Places {
 pub(super) fn layers(network: &Network, plan: &Plan) -> Result<Vec<Option<Layer>>, CudaError> {
     let mut layers = vec![None; plan.steps.len()];
     for (at, step) in plan.steps.iter().enumerate() {
-        let Work::Conv { shape, weight, .. } = &step.work else { continue };
+        let Work::Conv { shape, weight, .. } = &step.work else {
+            if !tokens::fits(plan, step) {
+                let node = network.description.nodes[plan.nodes[step.output]].name.clone();
+                return Err(CudaError::Size { node, batch: plan.batch });
+            }
+            continue;
+        };
         let parameter = &network.parameters[*weight];
         let layer = Layer {
             shape: *shape,

@@ -7,6 +7,7 @@
 //! [`super::Engine::trouble`] says why.
 
 mod memory;
+mod tokens;
 mod walk;
 
 use rayon::prelude::*;
@@ -100,30 +101,12 @@ fn reals(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
     bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
 
-/// Refuses operations that have no kernels.
-fn runs(network: &Network, plan: &Plan) -> Result<(), CudaError> {
-    for step in &plan.steps {
-        let kind = match &step.work {
-            Work::LayerNorm { .. } => "a layer-norm",
-            Work::Gelu => "a gelu",
-            Work::Position { .. } => "a position",
-            Work::Attention { .. } => "an attention",
-            Work::SpaceToDepth { .. } => "a space-to-depth",
-            _ => continue,
-        };
-        let node = network.description.nodes[plan.nodes[step.output]].name.clone();
-        return Err(CudaError::Operation { node, kind });
-    }
-    Ok(())
-}
-
 impl CardEngine {
     /// The memory that `plan` takes on a device.
     ///
     /// # Errors
-    /// If the plan has an operation without kernels, or a size that none can count.
+    /// If the plan has a size that no kernel can count.
     pub fn bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
-        runs(network, plan)?;
         Ok(Places::of(network, plan, plan.mode, &layers(network, plan)?).bytes)
     }
 
@@ -134,7 +117,6 @@ impl CardEngine {
         ordinal: u32,
         precision: Precision,
     ) -> Result<Self, CudaError> {
-        runs(network, plan)?;
         let machine = cuda::opened(ordinal)?;
         let mut layers = layers(network, plan)?;
         let places = Places::of(network, plan, plan.mode, &layers);

@@ -31,19 +31,24 @@ impl Walk<'_> {
         self.tensor(&self.plan.tensors[tensor].activation)
     }
 
-    fn kept(&self, tensor: usize) -> Tensor {
+    pub(super) fn kept(&self, tensor: usize) -> Tensor {
         self.tensor(self.plan.tensors[tensor].kept())
     }
 
-    fn gradient(&self, tensor: usize) -> Option<Tensor> {
+    pub(super) fn gradient(&self, tensor: usize) -> Option<Tensor> {
         self.plan.tensors[tensor].gradient.as_ref().map(|place| self.tensor(place))
     }
 
-    fn value(&self, parameter: usize) -> Address {
+    pub(super) fn value(&self, parameter: usize) -> Address {
         self.places.values.at(self.network.parameters[parameter].range.start)
     }
 
-    fn slope(&self, parameter: usize) -> Address {
+    /// Whether a parameter has a gradient: those below the first that learns have none.
+    pub(super) fn learns(&self, parameter: usize) -> bool {
+        self.network.parameters[parameter].range.start >= self.plan.before
+    }
+
+    pub(super) fn slope(&self, parameter: usize) -> Address {
         let start = self.plan.gradient_of(self.network, parameter).start;
         self.places.gradient.at(start)
     }
@@ -99,7 +104,7 @@ impl Walk<'_> {
                 Pool { kernel, stride, padding: [0, 0] }.mean(self.machine, x, y)
             }
             &Work::PadShortcut { stride } => cuda::pad_shortcut(self.machine, x, y, stride),
-            _ => Ok(()),
+            _ => self.tokens_forward(step, x, y),
         }
     }
 
@@ -114,9 +119,14 @@ impl Walk<'_> {
             self.again(writer)?;
         }
         let Some(dy) = self.gradient(step.output) else { return Ok(()) };
+        // These make their parameters' gradients along with their input's.
         let is_norm = matches!(step.work, Work::BatchNorm { .. });
+        let together =
+            is_norm || matches!(step.work, Work::LayerNorm { .. } | Work::Attention { .. });
         if is_norm && step.gradients[0] != Handing::Nothing {
             self.norm_backward(step, dy)?;
+        } else if together && step.gradients[0] != Handing::Nothing {
+            self.tokens_backward(step, dy)?;
         } else if step.relu || matches!(step.work, Work::Relu) {
             let y = self.activation(step.output);
             cuda::relu_backward(self.machine, y, dy)?;
@@ -124,9 +134,13 @@ impl Walk<'_> {
         if let Work::Conv { weight, bias, learns: true, .. } = &step.work {
             self.weight_gradient(at, dy, *weight, *bias)?;
         }
+        if let &Work::Position { added, learns: true } = &step.work {
+            let to = self.slope(added);
+            cuda::position_gradient(self.machine, dy, to)?;
+        }
         for (i, &input) in step.inputs.iter().enumerate() {
             let done = matches!(step.gradients[i], Handing::Same | Handing::Nothing);
-            if done || (is_norm && i == 0) {
+            if done || (together && i == 0) {
                 continue;
             }
             if let Some(dx) = self.gradient(input) {
@@ -152,8 +166,7 @@ impl Walk<'_> {
             return Ok(());
         };
         let &Work::BatchNorm { scale, .. } = &step.work else { return Ok(()) };
-        // Parameters below the first that learns have no gradient.
-        let learns = self.network.parameters[scale].range.start >= self.plan.before;
+        let learns = self.learns(scale);
         let asks_output = step.relu && step.inputs.len() > 1;
         let to = NormBackward {
             x: self.kept(step.inputs[0]),
@@ -220,7 +233,7 @@ impl Walk<'_> {
             &Work::PadShortcut { stride } => {
                 cuda::pad_shortcut_backward(self.machine, dy, dx, stride, accumulate)
             }
-            _ => Ok(()),
+            _ => self.tokens_input_gradient(step, dy, dx),
         }
     }
 }

@@ -128,14 +128,6 @@ pub enum CudaError {
         /// The driver's code and words.
         code: String,
     },
-    /// An operation that has no kernels.
-    #[error("`{node}` is {kind}, which has no CUDA kernels yet; use --device cpu")]
-    Operation {
-        /// The operation's name.
-        node: String,
-        /// Its kind.
-        kind: &'static str,
-    },
     /// Nobody opened the device.
     #[error("cuda:{ordinal} was not opened")]
     NotOpen {

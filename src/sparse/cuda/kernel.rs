@@ -1,7 +1,7 @@
 //! The kernels: their names, and the sources that are compiled in.
 
 /// One file for each kind of work, in the order in which they are compiled as one unit.
-pub const SOURCES: [(&str, &str); 7] = [
+pub const SOURCES: [(&str, &str); 9] = [
     ("common.cuh", include_str!("kernels/common.cuh")),
     ("packed.cu", include_str!("kernels/packed.cu")),
     ("conv.cu", include_str!("kernels/conv.cu")),
@@ -9,6 +9,8 @@ pub const SOURCES: [(&str, &str); 7] = [
     ("norm.cu", include_str!("kernels/norm.cu")),
     ("pointwise.cu", include_str!("kernels/pointwise.cu")),
     ("pool.cu", include_str!("kernels/pool.cu")),
+    ("tokens.cu", include_str!("kernels/tokens.cu")),
+    ("attention.cu", include_str!("kernels/attention.cu")),
 ];
 
 macro_rules! kernels {
@@ -62,6 +64,20 @@ kernels! {
     AvgPoolBackward = "avg_pool_backward",
     PadShortcut = "pad_shortcut",
     PadShortcutBackward = "pad_shortcut_backward",
+    Gelu = "gelu",
+    GeluBackward = "gelu_backward",
+    AddPosition = "add_position",
+    PositionGradient = "position_gradient",
+    Merge = "merge",
+    MergeBackward = "merge_backward",
+    LayerNorm = "layer_norm",
+    LayerNormInputGradient = "layer_norm_input_gradient",
+    LayerNormProducts = "layer_norm_products",
+    AttentionScores = "attention_scores",
+    AttentionSoftmax = "attention_softmax",
+    AttentionDescend = "attention_descend",
+    AttentionSums = "attention_sums",
+    AttentionBiasSums = "attention_bias_sums",
 }
 
 /// All sources as one text, with lines that name each file.

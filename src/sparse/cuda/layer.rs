@@ -487,7 +487,7 @@ impl Layer {
 }
 
 /// Adds `count` vectors of `len`, in order, to `to`.
-fn sum_partials(
+pub(super) fn sum_partials(
     machine: &mut dyn Machine,
     partials: Address,
     to: Address,

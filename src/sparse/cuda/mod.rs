@@ -16,6 +16,7 @@
 //! alone and added in order by a launch of their own. Equal devices give equal bytes, run by run.
 
 mod arguments;
+mod attention;
 pub mod cache;
 mod card;
 mod compile;
@@ -32,7 +33,9 @@ mod pointwise;
 mod precision;
 mod staging;
 mod tensor;
+mod tokens;
 
+pub use attention::{Attention, AttentionBackward};
 pub use card::Card;
 pub use compile::{ARCHITECTURES, Form, Modules, OPTIONS, Target, Unit};
 pub use error::CudaError;
@@ -48,3 +51,7 @@ pub use pointwise::{
 };
 pub use precision::Precision;
 pub use tensor::Tensor;
+pub use tokens::{
+    RowNorm, RowNormBackward, add_position, gelu, gelu_backward, merge, merge_backward,
+    position_gradient,
+};
