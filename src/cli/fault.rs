@@ -205,9 +205,7 @@ fn of_disk(error: &DiskError) -> u8 {
 /// A number, a precision or a network stands in the words; all else is the machine's.
 fn of_cuda(error: &CudaError) -> u8 {
     match error {
-        CudaError::NoSuchDevice { .. }
-        | CudaError::Precision { .. }
-        | CudaError::Size { .. } => 2,
+        CudaError::NoSuchDevice { .. } | CudaError::Precision { .. } | CudaError::Size { .. } => 2,
         _ => 4,
     }
 }
