@@ -25,8 +25,8 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
         &step,
         "command model device threads batch micro_batch recompute train sparsity_percent \
          sparsity_of allocation method plan instruction_set warm_up repetitions step_seconds \
-         step_seconds_min step_seconds_max peak_bytes memory measured_peak_bytes weights macs macs_dense notes \
-         void machine",
+         step_seconds_min step_seconds_max peak_bytes memory measured_peak_bytes device_bytes \
+         weights macs macs_dense notes void machine",
     );
     same_keys(
         &step["machine"],
@@ -102,7 +102,7 @@ fn the_network_is_as_sparse_as_was_asked_for_and_a_file_brings_its_masks() {
 fn what_cannot_be_measured_is_refused() {
     let home = folder();
     for (words, code, phrases) in [
-        ("step --model cnn16 --device cuda", 2, &["cuda", "CPU"][..]),
+        ("step --model cnn16 --device gpu", 2, &["gpu", "cuda"][..]),
         ("step --model cnn16 --batch 0", 2, &["--batch is 0"]),
         ("step --model cnn16 --repetitions 0", 2, &["--repetitions is 0"]),
         ("step --model cnn16 --batch 16 --micro-batch 17", 2, &["--micro-batch is 17", "16"]),

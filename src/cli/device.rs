@@ -10,7 +10,7 @@ use super::setting;
 use crate::model::{Device, Engine, Network};
 use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
 use crate::train::memory::{fit, ways};
-use crate::train::{Compute, Recipe};
+use crate::train::{Compute, L1Form, Recipe};
 
 /// What somebody wants to compute on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Wanted {
     /// The device, for a command that learns nothing, and why it is not the one that `auto` looks for.
     ///
     /// # Errors
-    /// If it cannot be had, or has no kernels for `network`.
+    /// If it cannot be had, or `network` is larger than its kernels can count.
     pub(super) fn open(self, network: &Network) -> Result<(Device, Option<String>), Fault> {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device),
@@ -83,7 +83,7 @@ impl Wanted {
     /// free memory has room for, and why it is not the one that `auto` looks for.
     ///
     /// # Errors
-    /// If it cannot be had, has no kernels for `network`, or too little memory.
+    /// If it cannot be had, `network` is larger than its kernels can count, or memory is too little.
     pub(super) fn learning(
         self,
         network: &Network,
@@ -128,10 +128,15 @@ fn within(
     let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (free, total) = (machine.free_memory()?, machine.facts().memory);
     drop(machine);
-    let bytes = |way: Compute| {
-        Engine::card_bytes(network, &way.plan(network, batch, recipe)).map(|bytes| bytes.total())
+    let base = match recipe.l1.form {
+        L1Form::TowardsBase => 4 * network.values.len() as u64,
+        _ => 0,
     };
-    // What no kernel can run is told before what has no room.
+    let bytes = |way: Compute| {
+        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe));
+        bytes.map(|bytes| bytes.total() + base)
+    };
+    // What no kernel can count is told before what has no room.
     bytes(device.into())?;
     let found = fit(network, batch, recipe, ways(batch, device), free, |way, _| {
         bytes(way).unwrap_or(u64::MAX)

@@ -54,7 +54,7 @@ pub struct CardBytes {
     pub weights: u64,
     /// Gradients of weights.
     pub gradient: u64,
-    /// Momenta, and the base's weights where an l1 term pulls to them.
+    /// Momenta. The weights that an l1 term pulls to come on top, as many bytes again, when they are given.
     pub state: u64,
     /// One layer laid out dense, parts of sums, and what comes in.
     pub scratch: u64,

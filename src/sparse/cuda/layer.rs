@@ -7,14 +7,13 @@
 use super::error::CudaError;
 use super::kernel::Kernel;
 use super::machine::{Address, Arg, Grid, Machine};
+use super::mask_bits::MaskAt;
 use super::precision::Precision;
+use super::product::{COLUMNS, Lattice, Matrix};
 use super::tensor::{THREADS, Tensor, columns, each, int, most_parts, parts, word};
-use crate::sparse::{ConvShape, Mask};
+use crate::sparse::ConvShape;
 
-/// Rows (places) and columns (filters) of a block of `conv`; filters and columns of one of
-/// `weight_gradient`; factors of a step. As in the sources.
-const ROWS: usize = 128;
-const COLUMNS: usize = 64;
+/// Filters and columns of a block of `weight_gradient`, and factors of a step. As in the sources.
 const SIDE: usize = 64;
 const DEPTH: usize = 16;
 
@@ -23,44 +22,6 @@ const BLOCKS: usize = 512;
 
 /// Places that a part of a weight gradient sums, at least.
 const LEAST: usize = 256;
-
-/// Which weights of a layer exist, for a device: a bit for each, and for each word of bits how many are
-/// before it. A whole mask has neither.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaskBits {
-    /// Bits, the first position lowest.
-    pub bits: Vec<u32>,
-    /// Existing weights before each word.
-    pub before: Vec<u32>,
-}
-
-impl MaskBits {
-    /// The bits of `mask`.
-    pub fn of(mask: &Mask) -> Self {
-        if mask.positions().is_none() {
-            return Self::default();
-        }
-        let mut bits = vec![0u32; mask.len().div_ceil(32)];
-        for position in mask.iter() {
-            bits[position / 32] |= 1 << (position % 32);
-        }
-        let before = bits.iter().scan(0, |sum, word| {
-            let before = *sum;
-            *sum += word.count_ones();
-            Some(before)
-        });
-        Self { before: before.collect(), bits }
-    }
-}
-
-/// Where a mask lies on the device; both are [`Address::default`] if it is whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MaskAt {
-    /// [`MaskBits::bits`].
-    pub bits: Address,
-    /// [`MaskBits::before`].
-    pub before: Address,
-}
 
 /// A convolution or linear layer on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,46 +36,21 @@ pub struct Layer {
     pub mask: MaskAt,
 }
 
-/// Weights of a pass, as [`Kernel::Expand`] lays them out.
-struct Matrix {
-    taps: [usize; 2],
-    depth: usize,
-    width: usize,
-    lows: usize,
-    per_high: usize,
-    per_low: usize,
-    per_depth: usize,
-    start: [usize; 2],
-    step: [usize; 2],
-}
-
-/// What a pass of [`Kernel::ConvF32`] and its like reads and writes, along height and width.
-struct Lattice {
-    places: [usize; 2],
-    out: [usize; 3],
-    out_start: [usize; 2],
-    out_step: [usize; 2],
-    input: [usize; 3],
-    in_start: [i32; 2],
-    in_step: [usize; 2],
-    tap_step: i32,
-}
-
 impl Layer {
     /// Height and width of the output.
     pub fn output(&self) -> [usize; 2] {
         self.shape.output(self.input)
     }
 
-    fn filters_of_group(&self) -> usize {
+    pub(super) fn filters_of_group(&self) -> usize {
         self.shape.filters / self.shape.groups
     }
 
-    fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.input[0] / self.shape.groups
     }
 
-    fn area(&self) -> usize {
+    pub(super) fn area(&self) -> usize {
         self.shape.kernel[0] * self.shape.kernel[1]
     }
 
@@ -155,90 +91,6 @@ impl Layer {
             self.input.iter().product::<usize>().max(self.shape.filters).div_ceil(COLUMNS);
         let columns = columns.max((self.area() * self.depth()).div_ceil(SIDE));
         sizes.iter().all(|&size| i32::try_from(size).is_ok()) && z.max(columns) <= 65_535
-    }
-
-    fn expand(
-        &self,
-        machine: &mut dyn Machine,
-        values: Address,
-        matrix: &Matrix,
-        to: Address,
-    ) -> Result<(), CudaError> {
-        let groups = self.shape.groups;
-        let all = groups * matrix.taps[0] * matrix.taps[1] * matrix.depth * matrix.width;
-        let per_group = self.filters_of_group() * self.depth() * self.area();
-        let fields = [
-            groups,
-            matrix.taps[0],
-            matrix.taps[1],
-            matrix.depth,
-            matrix.width,
-            matrix.lows,
-            per_group,
-            matrix.per_high,
-            matrix.per_low,
-            matrix.per_depth,
-            matrix.start[0],
-            matrix.start[1],
-            matrix.step[0],
-            matrix.step[1],
-            self.shape.kernel[1],
-        ];
-        let [bits, before] = [self.mask.bits, self.mask.before].map(Arg::Address);
-        let args =
-            [Arg::Address(values), bits, before, Arg::Address(to), Arg::Ints(&fields.map(int))];
-        machine.launch(Kernel::Expand, each(all), &args)
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn multiply(
-        &self,
-        machine: &mut dyn Machine,
-        precision: Precision,
-        [from, weights, bias, to]: [Address; 4],
-        samples: usize,
-        lattice: &Lattice,
-        matrix: &Matrix,
-        [relu, accumulate]: [bool; 2],
-    ) -> Result<(), CudaError> {
-        let [out_channels, out_height, out_width] = lattice.out.map(int);
-        let [in_channels, in_height, in_width] = lattice.input.map(int);
-        let [out_y, out_x] = lattice.out_start.map(int);
-        let [out_step_y, out_step_x] = lattice.out_step.map(int);
-        let [in_step_y, in_step_x] = lattice.in_step.map(int);
-        let fields = [
-            int(samples),
-            int(lattice.places[0]),
-            int(lattice.places[1]),
-            out_height,
-            out_width,
-            out_channels,
-            out_y,
-            out_x,
-            out_step_y,
-            out_step_x,
-            in_height,
-            in_width,
-            in_channels,
-            lattice.in_start[0],
-            lattice.in_start[1],
-            in_step_y,
-            in_step_x,
-            int(matrix.taps[0]),
-            int(matrix.taps[1]),
-            lattice.tap_step,
-            lattice.tap_step,
-            int(matrix.depth),
-            int(matrix.width),
-            i32::from(relu),
-            i32::from(accumulate),
-        ];
-        let rows = samples * lattice.places[0] * lattice.places[1];
-        let blocks = [rows.div_ceil(ROWS), matrix.width.div_ceil(COLUMNS), self.shape.groups];
-        let grid = Grid { blocks: blocks.map(word), threads: THREADS as u32 };
-        let pointers = [from, weights, bias, to].map(Arg::Address);
-        let args = [pointers[0], pointers[1], pointers[2], pointers[3], Arg::Ints(&fields)];
-        machine.launch(precision.conv(), grid, &args)
     }
 
     /// `y = x * w (+ bias)`, then the rectifier if there is one. `scratch` holds [`Layer::expanded`] values.
