@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::fault::Fault;
 use super::setting;
-use crate::model::{Device, Engine, Network};
+use crate::model::{Device, Engine, Mode, Network, Plan};
 use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
 use crate::train::memory::{fit, ways};
 use crate::train::{Compute, L1Form, Recipe};
@@ -73,7 +73,11 @@ impl Wanted {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device),
             Device::Cuda { .. } => {
-                Engine::evaluating(network, 1, device).trouble()?;
+                let all = vec![true; network.description.nodes.len()];
+                Engine::card_bytes(
+                    network,
+                    &Plan::for_card(network, 1, Mode::Evaluate, false, &all),
+                )?;
                 Ok(device)
             }
         })

@@ -180,6 +180,7 @@ fn again(
             let labels: Vec<u32> = batch.iter().map(|&index| set.labels[index]).collect();
             stepper.learn(&mut network, &labels, |i, out| set.read(batch[i], out));
             stepper.update(&mut network, &mut momentum, recipe.rate, 0.0);
+            stepper.trouble()?;
             step += 1;
             if stop() {
                 return Err(MeasureError::Stopped);

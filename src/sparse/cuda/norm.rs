@@ -4,7 +4,7 @@
 use super::error::CudaError;
 use super::kernel::Kernel;
 use super::machine::{Address, Arg, Machine};
-use super::tensor::{Tensor, columns, each, most_parts, parts, word};
+use super::tensor::{Tensor, alike, columns, each, most_parts, parts, word};
 
 /// A batch normalisation on a device: where its parameters, its statistics and what it keeps lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,7 +94,7 @@ impl Norm {
         addend: Option<Tensor>,
         y: Tensor,
     ) -> Result<(), CudaError> {
-        same(&[Some(x), addend, Some(y)]);
+        alike(&[Some(x), addend, Some(y)].into_iter().flatten().collect::<Vec<_>>());
         let addend = addend.map_or(Address::default(), |addend| addend.at);
         let pointers = [x.at, addend, y.at, self.saved, self.scale, self.shift].map(Arg::Address);
         let sizes = [x.len(), x.channels(), usize::from(self.relu)].map(|n| Arg::Word(word(n)));
@@ -110,7 +110,7 @@ impl Norm {
     /// If the device refuses a launch.
     pub fn backward(&self, machine: &mut dyn Machine, to: &NormBackward) -> Result<(), CudaError> {
         let &NormBackward { x, y, dy, dx, parameters, frozen, accumulate } = to;
-        same(&[Some(x), y, Some(dy), Some(dx)]);
+        alike(&[Some(x), y, Some(dy), Some(dx)].into_iter().flatten().collect::<Vec<_>>());
         let (rows, channels) = (x.rows(), x.channels());
         let (count, per_part) = parts(rows);
         let word = |n: usize| Arg::Word(word(n));
@@ -135,15 +135,4 @@ impl Norm {
         let args = [&read[..], &own, &[Arg::Address(means)], &flags].concat();
         machine.launch(Kernel::NormInputGradient, each(x.len()), &args)
     }
-}
-
-/// # Panics
-/// If the tensors are not of one shape.
-fn same(tensors: &[Option<Tensor>]) {
-    let mut all = tensors.iter().flatten();
-    let first = all.next();
-    let like = |other: &Tensor| {
-        first.is_some_and(|t| (t.shape, t.samples) == (other.shape, other.samples))
-    };
-    assert!(all.all(like), "tensors of one shape: {tensors:?}");
 }

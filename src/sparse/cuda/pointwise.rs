@@ -3,7 +3,7 @@
 use super::error::CudaError;
 use super::kernel::Kernel;
 use super::machine::{Address, Arg, Grid, Machine};
-use super::tensor::{THREADS, Tensor, each, int, word};
+use super::tensor::{THREADS, Tensor, alike, each, int, word};
 use crate::sparse::{L1, Step};
 
 /// Normalises samples as they come, `[N][C][H][W]` at `from`: `to = (from - mean) * scale`.
@@ -27,7 +27,7 @@ pub fn load(
 /// # Errors
 /// If the device refuses the launch.
 pub fn relu(machine: &mut dyn Machine, x: Tensor, y: Tensor) -> Result<(), CudaError> {
-    one_size(x, y);
+    alike(&[x, y]);
     let args = [Arg::Address(x.at), Arg::Address(y.at), Arg::Word(word(x.len()))];
     machine.launch(Kernel::Relu, each(x.len()), &args)
 }
@@ -37,7 +37,7 @@ pub fn relu(machine: &mut dyn Machine, x: Tensor, y: Tensor) -> Result<(), CudaE
 /// # Errors
 /// If the device refuses the launch.
 pub fn relu_backward(machine: &mut dyn Machine, y: Tensor, dy: Tensor) -> Result<(), CudaError> {
-    one_size(y, dy);
+    alike(&[y, dy]);
     let args = [Arg::Address(y.at), Arg::Address(dy.at), Arg::Word(word(y.len()))];
     machine.launch(Kernel::ReluBackward, each(y.len()), &args)
 }
@@ -52,8 +52,8 @@ pub fn add(
     y: Tensor,
     relu: bool,
 ) -> Result<(), CudaError> {
-    one_size(a, y);
-    one_size(b, y);
+    alike(&[a, y]);
+    alike(&[b, y]);
     let pointers = [a.at, b.at, y.at].map(Arg::Address);
     let sizes = [Arg::Word(word(y.len())), Arg::Word(u32::from(relu))];
     machine.launch(Kernel::Add, each(y.len()), &[&pointers[..], &sizes].concat())
@@ -69,7 +69,7 @@ pub fn copy_or_add(
     to: Tensor,
     accumulate: bool,
 ) -> Result<(), CudaError> {
-    one_size(from, to);
+    alike(&[from, to]);
     let args = [
         Arg::Address(from.at),
         Arg::Address(to.at),
@@ -102,7 +102,7 @@ pub fn cross_entropy(
     loss: LossAt,
     of: usize,
 ) -> Result<(), CudaError> {
-    one_size(logits, dlogits);
+    alike(&[logits, dlogits]);
     let LossAt { labels, losses, right } = loss;
     let pointers = [logits.at, labels, dlogits.at, losses, right].map(Arg::Address);
     let sizes = [Arg::Word(word(logits.channels())), Arg::Real(1.0 / of as f32)];
@@ -208,7 +208,7 @@ impl Pool {
         dx: Tensor,
         accumulate: bool,
     ) -> Result<(), CudaError> {
-        one_size(x, dx);
+        alike(&[x, dx]);
         let fields = self.fields(dx, dy);
         let pointers = [x.at, dy.at, dx.at].map(Arg::Address);
         let sizes = [Arg::Word(word(dx.len())), Arg::Word(u32::from(accumulate))];
@@ -282,10 +282,4 @@ pub fn pad_shortcut_backward(
     let pointers = [Arg::Address(dy.at), Arg::Address(dx.at)];
     let args = [&pointers[..], &sizes, &[Arg::Ints(&fields)]].concat();
     machine.launch(Kernel::PadShortcutBackward, each(dx.len()), &args)
-}
-
-/// # Panics
-/// If the tensors are not of one size.
-fn one_size(a: Tensor, b: Tensor) {
-    assert_eq!((a.samples, a.shape), (b.samples, b.shape), "tensors of one size");
 }

@@ -54,6 +54,14 @@ pub(super) fn int(value: usize) -> i32 {
     i32::try_from(value).unwrap_or_else(|_| panic!("{value} as an argument of a kernel"))
 }
 
+/// # Panics
+/// If the tensors are not of one batch and shape.
+pub(super) fn alike(tensors: &[Tensor]) {
+    let like =
+        |pair: &[Tensor]| (pair[0].shape, pair[0].samples) == (pair[1].shape, pair[1].samples);
+    assert!(tensors.windows(2).all(like), "tensors of one shape: {tensors:?}");
+}
+
 /// A thread for each of `len`.
 pub(super) fn each(len: usize) -> Grid {
     Grid { blocks: [word(len.div_ceil(THREADS)), 1, 1], threads: THREADS as u32 }

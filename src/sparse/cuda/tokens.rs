@@ -5,7 +5,7 @@
 use super::error::CudaError;
 use super::kernel::Kernel;
 use super::machine::{Address, Arg, Grid, Machine};
-use super::tensor::{THREADS, Tensor, columns, each, int, most_parts, parts, word};
+use super::tensor::{THREADS, Tensor, alike, columns, each, int, most_parts, parts, word};
 
 /// Rows of a block that sums over channels: one for each 32 threads.
 pub(super) const LINES: usize = 8;
@@ -18,7 +18,7 @@ pub(super) const LINES: usize = 8;
 /// # Errors
 /// If the device refuses the launch.
 pub fn gelu(machine: &mut dyn Machine, x: Tensor, y: Tensor) -> Result<(), CudaError> {
-    one_shape(x, y);
+    alike(&[x, y]);
     let args = [Arg::Address(x.at), Arg::Address(y.at), Arg::Word(word(x.len()))];
     machine.launch(Kernel::Gelu, each(x.len()), &args)
 }
@@ -37,8 +37,8 @@ pub fn gelu_backward(
     dx: Tensor,
     accumulate: bool,
 ) -> Result<(), CudaError> {
-    one_shape(x, dy);
-    one_shape(x, dx);
+    alike(&[x, dy]);
+    alike(&[x, dx]);
     let pointers = [x.at, dy.at, dx.at].map(Arg::Address);
     let sizes = [Arg::Word(word(x.len())), Arg::Word(u32::from(accumulate))];
     machine.launch(Kernel::GeluBackward, each(x.len()), &[&pointers[..], &sizes].concat())
@@ -57,7 +57,7 @@ pub fn add_position(
     added: Address,
     y: Tensor,
 ) -> Result<(), CudaError> {
-    one_shape(x, y);
+    alike(&[x, y]);
     let pointers = [x.at, added, y.at].map(Arg::Address);
     let [channels, height, width] = x.shape;
     let sizes = [x.len(), channels, height * width].map(|n| Arg::Word(word(n)));
@@ -174,7 +174,7 @@ impl RowNorm {
         x: Tensor,
         y: Tensor,
     ) -> Result<(), CudaError> {
-        one_shape(x, y);
+        alike(&[x, y]);
         let pointers = [x.at, y.at, self.scale, self.shift].map(Arg::Address);
         let sizes = [x.rows(), x.channels()].map(|n| Arg::Word(word(n)));
         let args = [&pointers[..], &sizes, &[Arg::Real(self.epsilon)]].concat();
@@ -195,8 +195,8 @@ impl RowNorm {
         to: &RowNormBackward,
     ) -> Result<(), CudaError> {
         let &RowNormBackward { x, dy, dx, parameters, accumulate, scratch } = to;
-        one_shape(x, dy);
-        one_shape(x, dx);
+        alike(&[x, dy]);
+        alike(&[x, dx]);
         let (rows, channels) = (x.rows(), x.channels());
         let word = |n: usize| Arg::Word(word(n));
         let pointers = [x.at, self.scale, dy.at, dx.at, scratch].map(Arg::Address);
@@ -221,10 +221,4 @@ impl RowNorm {
 /// Blocks for sums along each of `rows` rows.
 pub(super) fn lines(rows: usize) -> Grid {
     Grid { blocks: [word(rows.div_ceil(LINES)), 1, 1], threads: THREADS as u32 }
-}
-
-/// # Panics
-/// If the tensors are not of one shape.
-fn one_shape(a: Tensor, b: Tensor) {
-    assert_eq!((a.samples, a.shape), (b.samples, b.shape), "tensors of one shape");
 }
