@@ -18,7 +18,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::LANES;
-use super::lanes::{Isa, Lanes, Task};
+use super::lanes::{Isa, Lanes, Task, array_of};
 use super::rows::{Rows, UNITS};
 
 /// The places a sweep visits.
@@ -274,13 +274,13 @@ impl Unit<'_> {
     ) {
         let Self { walk, sweep: Sweep { targets, .. }, .. } = self;
         let terms = offsets.len();
-        let to: [*mut f32; R] = std::array::from_fn(|r| {
+        let to: [*mut f32; R] = array_of(|r| {
             let target = targets[row + r] as usize;
             // SAFETY: inside the block `base` begins: `Sweep::new` held every target's places
             // against the plane, and `run` the planes against the output.
             unsafe { self.to.0.add(self.base + target + p * walk.output[0] + q * walk.output[1]) }
         });
-        let mut sums: [[L::V; T]; R] = std::array::from_fn(|r| {
+        let mut sums: [[L::V; T]; R] = array_of(|r| {
             let bias = self.call.bias.map_or(0.0, |bias| bias[row + r]);
             [L::splat(bias); T]
         });
@@ -299,7 +299,7 @@ impl Unit<'_> {
             // held against the block; `k < terms`, so `r * terms + k` lies in the slice above.
             unsafe {
                 let at = input.add(offset as usize);
-                let x: [L::V; T] = std::array::from_fn(|t| L::load(at.add(t * walk.input[1])));
+                let x: [L::V; T] = array_of(|t| L::load(at.add(t * walk.input[1])));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let value = L::splat(*values.add(r * terms + k));
                     for t in 0..T {

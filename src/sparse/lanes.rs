@@ -71,6 +71,22 @@ pub(super) trait Lanes: Copy {
     }
 }
 
+/// `N` values, made in their order: what kernels use where others would take `std::array::from_fn` or `map`.
+///
+/// Those call the closure through functions that the compiler may leave where they were compiled, without
+/// the instruction set of the kernel. Every intrinsic within is a call then, with its vectors in memory:
+/// a dense step took eight times as long, in a build without optimisation across units of the crate.
+#[inline(always)]
+pub(super) fn array_of<T: Copy, const N: usize>(mut make: impl FnMut(usize) -> T) -> [T; N] {
+    let mut values = [make(0); N];
+    let mut i = 1;
+    while i < N {
+        values[i] = make(i);
+        i += 1;
+    }
+    values
+}
+
 /// The sum of sixteen lanes: halves added to halves, so the order is the same everywhere.
 #[inline(always)]
 pub(super) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {

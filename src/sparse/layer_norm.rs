@@ -205,7 +205,7 @@ impl Backward<'_> {
             x.chunks_exact(norm.input.plane()).zip(dy.chunks_exact(dy_places.plane())).enumerate();
         for (channel, (x, dy)) in planes {
             let factor = L::splat(scale[channel]);
-            let mut own = sums[channel].map(|sum| L::of(&sum));
+            let mut own = [L::of(&sums[channel][0]), L::of(&sums[channel][1])];
             let (x, dy) = (row(x, norm.input, line), row(dy, *dy_places, line));
             for place in 0..x.len() {
                 let (mean, inverse) = (L::of(&rows.mean[place]), L::of(&rows.inverse[place]));
@@ -217,7 +217,7 @@ impl Backward<'_> {
                 L::to(first, L::add(L::of(first), slope));
                 L::to(second, L::fma(slope, normal, L::of(second)));
             }
-            sums[channel] = own.map(L::array);
+            sums[channel] = [L::array(own[0]), L::array(own[1])];
         }
         let share = 1.0 / norm.input.channels as f32;
         rows.first.iter_mut().chain(&mut rows.second).flatten().for_each(|sum| *sum *= share);

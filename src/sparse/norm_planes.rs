@@ -54,7 +54,7 @@ impl Task for Spread<'_> {
                 sums = [L::add(sums[0], away), L::fma(away, away, sums[1])];
             }
         }
-        sums.map(L::array)
+        [L::array(sums[0]), L::array(sums[1])]
     }
 }
 
@@ -165,7 +165,7 @@ impl Products<'_> {
                 sums = [L::add(sums[0], dy), L::fma(dy, L::sub(x, centre), sums[1])];
             }
         }
-        sums.map(L::array)
+        [L::array(sums[0]), L::array(sums[1])]
     }
 }
 
@@ -209,7 +209,7 @@ impl Task for Closing<'_> {
                 sums = [L::add(sums[0], dy), L::fma(dy, L::sub(L::of(x), centre), sums[1])];
             }
         }
-        sums.map(L::array)
+        [L::array(sums[0]), L::array(sums[1])]
     }
 }
 

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::blocked::{Blocked, LANES};
 use super::gather::{Call, Shared, Walk};
-use super::lanes::{Isa, Lanes, Task};
+use super::lanes::{Isa, Lanes, Task, array_of};
 use super::rows::UNITS;
 use super::strip::{SUMS, Strip};
 use super::tiles::{Chunks, Pile, Term, Tiles, scratch};
@@ -173,12 +173,12 @@ impl<'a> Tile<'a> {
     ) -> Self {
         let width = sweep.tiles.size[1];
         let place = |i: usize| [i / width, i % width];
-        let reads = std::array::from_fn(|i| sweep.tiles.place(place(i)) * S::WIDTH);
-        let writes = std::array::from_fn(|i| {
+        let reads = array_of(|i| sweep.tiles.place(place(i)) * S::WIDTH);
+        let writes = array_of(|i| {
             let [y, x] = place(i);
             y * sweep.step[0] + x * sweep.step[1]
         });
-        let exist = std::array::from_fn(|i| place(i)[0] < live[0] && place(i)[1] < live[1]);
+        let exist = array_of(|i| place(i)[0] < live[0] && place(i)[1] < live[1]);
         let whole = live == sweep.tiles.size;
         Self { sweep, call, patch, to, reads, writes, exist, whole }
     }
@@ -240,7 +240,7 @@ impl<'a> Tile<'a> {
 
     #[inline(always)]
     fn end<S: Strip>(&self, row: usize, sums: [S::V; SUMS]) {
-        let sums = if self.call.relu { sums.map(S::relu) } else { sums };
+        let sums = if self.call.relu { array_of(|i| S::relu(sums[i])) } else { sums };
         let to = self.to.wrapping_add(row * self.sweep.plane);
         for (i, sum) in sums.into_iter().enumerate() {
             if self.whole || self.exist[i] {
@@ -256,7 +256,7 @@ impl<'a> Tile<'a> {
 #[inline(always)]
 unsafe fn read<S: Strip>(from: *const f32) -> [S::V; SUMS] {
     // SAFETY: the caller vouches for it.
-    std::array::from_fn(|i| unsafe { S::load(from.add(i * S::WIDTH)) })
+    array_of(|i| unsafe { S::load(from.add(i * S::WIDTH)) })
 }
 
 /// # Safety

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::blocked::{Blocked, LANES};
 use super::gather::Walk;
-use super::lanes::{Isa, Lanes, Task};
+use super::lanes::{Isa, Lanes, Task, array_of};
 use super::packed::pays;
 use super::rows::{PRIVATE, UNITS};
 use super::strip::{SUMS, Strip};
@@ -256,7 +256,7 @@ impl Work<'_> {
         douts: &[f32],
     ) -> [f32; SUMS] {
         let tiles = &self.pass.tiles;
-        let at: [usize; K] = std::array::from_fn(|k| usize::from(points[k]) * S::WIDTH);
+        let at: [usize; K] = array_of(|k| usize::from(points[k]) * S::WIDTH);
         let [down, across] = [[1, 0], [0, 1]].map(|place| tiles.place(place) * S::WIDTH);
         let mut sums = [S::splat(0.0); SUMS];
         let mut dout = douts.as_ptr();

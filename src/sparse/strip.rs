@@ -82,6 +82,7 @@ impl Strip for Portable {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     //! The two x86-64 forms.
+    use super::super::lanes::array_of;
     use super::{SUMS, Strip};
     use std::arch::x86_64::*;
 
@@ -190,7 +191,8 @@ pub(super) mod x86 {
         fn sums(all: [Self::V; SUMS]) -> [f32; SUMS] {
             // SAFETY: inlined only into code compiled for AVX-512 and AVX2 (module doc).
             unsafe {
-                sums(all.map(|a| {
+                sums(array_of(|i| {
+                    let a = all[i];
                     _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))
                 }))
             }
@@ -201,6 +203,7 @@ pub(super) mod x86 {
 #[cfg(target_arch = "aarch64")]
 pub(super) mod arm {
     //! NEON: two vectors of four.
+    use super::super::lanes::array_of;
     use super::{SUMS, Strip};
     use std::arch::aarch64::*;
 
@@ -247,7 +250,7 @@ pub(super) mod arm {
             let mut sums = [0.0; SUMS];
             // SAFETY: inlined only into code compiled for NEON (module doc); `sums` holds eight.
             unsafe {
-                let a = all.map(|a| vaddq_f32(a[0], a[1]));
+                let a: [_; SUMS] = array_of(|i| vaddq_f32(all[i][0], all[i][1]));
                 let low = vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3]));
                 let high = vpaddq_f32(vpaddq_f32(a[4], a[5]), vpaddq_f32(a[6], a[7]));
                 vst1q_f32(sums.as_mut_ptr(), low);

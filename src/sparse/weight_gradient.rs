@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use super::LANES;
 use super::gather::{Sweep, Walk};
-use super::lanes::{Isa, Lanes, Task};
+use super::lanes::{Isa, Lanes, Task, array_of};
 use super::rows::{PRIVATE, Rows, UNITS};
 
 /// Where the output gradient of the sweep's rows lies.
@@ -236,7 +236,7 @@ impl Unit<'_> {
         let Work { sweep: Sweep { rows, .. }, walk, places, dout, input, blocks } = self.work;
         let (list, from) = rows.list(row);
         let (terms, base) = (list.len(), rows.list(self.rows.start).1);
-        let offsets: [usize; K] = std::array::from_fn(|i| list[k + i] as usize);
+        let offsets: [usize; K] = array_of(|i| list[k + i] as usize);
         let (block, dout_block) = (input.len() / blocks, dout.len() / blocks);
         let per_block = walk.places[0].div_ceil(self.lines);
         let mut sums: [[L::V; K]; R] = [[L::splat(0.0); K]; R];
@@ -251,11 +251,9 @@ impl Unit<'_> {
                     // SAFETY: `offset + x + 16 <= reach <= block`, and the furthest place of the
                     // last row lies in the output gradient's block: `weight_gradient` asserts both.
                     unsafe {
-                        let d: [L::V; R] = std::array::from_fn(|r| {
-                            L::load(dout.add(y + (row + r) * places.plane))
-                        });
-                        let x: [L::V; K] =
-                            std::array::from_fn(|i| L::load(input.add(offsets[i] + x)));
+                        let d: [L::V; R] =
+                            array_of(|r| L::load(dout.add(y + (row + r) * places.plane)));
+                        let x: [L::V; K] = array_of(|i| L::load(input.add(offsets[i] + x)));
                         for (sums, d) in sums.iter_mut().zip(d) {
                             for i in 0..K {
                                 sums[i] = L::fma(d, x[i], sums[i]);
