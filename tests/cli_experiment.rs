@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::program::{command, done, judged, refused, run};
+use common::program::{command, done, json, judged, refused, run};
 use serde_json::Value;
 use tempfile::TempDir;
 use unlearn::base::rng::Stream;
@@ -426,9 +426,74 @@ fn a_grid_is_searched_on_samples_that_no_table_reports() {
             "{said}"
         );
     }
+    // What was chosen can be taken by one run, over which its own words go.
+    let original = cells(home).into_iter().find(|cell| cell["method"] == "original").unwrap();
+    let (model, data) = (original["file"].as_str().unwrap(), original["data"].as_str().unwrap());
+    let forget = format!("forget --model out/{model} --data {data} --no-measure --out one.esm");
+    let class = format!("{forget} --scenario class=3 --tuned=out/tuned.toml");
+    let value = json(home, &class);
+    let searched = tuned.iter().find(|cell| cell["scenario"] == "class=2").unwrap();
+    assert_eq!(value["method"], searched["settings"]);
+    assert_eq!(value["tuned"]["chosen"]["points"], 2);
+    let note = value["warnings"].to_string();
+    assert!(note.contains("settings tuned for l1-sparse on tiny, class"), "{note}");
+    let value = json(home, &format!("{class} --alpha 0.5"));
+    assert_eq!(value["method"]["l1-sparse"]["alpha"], 0.5);
+    refused(
+        home,
+        &format!("{class} --method fisher"),
+        2,
+        &["nothing was tuned for fisher on tiny"],
+    );
+    let shipped = format!("{forget} --scenario class=3 --tuned");
+    refused(home, &shipped, 2, &["nothing was tuned for l1-sparse on tiny", "experiment --tune"]);
+    let wrong = format!("{forget} --scenario class=3 --tuned=x.toml");
+    refused(home, &wrong, 3, &["x.toml, line ", "unknown field"]);
     // Without the word, the method runs as it stands, and that is said.
     let said = done(home, RUN);
     assert!(said.contains("the grid of l1 was not searched: give --tune"), "{said}");
+}
+
+#[test]
+fn a_mask_is_made_in_rounds_each_of_which_is_kept() {
+    let rounds = EXPERIMENT
+        .replace("masks = [\"dense\", 0.8]", "masks = [{ sparsity = 0.75, iterations = 2 }]")
+        .replace("seeds = [1, 2]", "seeds = [1]")
+        .replace("scenarios = [\"class=2\", \"random=0.1\"]", "scenarios = \"class=2\"");
+    let home = folder(&rounds);
+    let home = home.path();
+    done(home, RUN);
+    let first = cells(home);
+    assert!(first.iter().all(|cell| cell["mask"]["label"] == "75 % in 2 rounds"));
+    let products = fs::read_dir(home.join("out/products")).unwrap();
+    let masks = products.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let masks: Vec<String> =
+        masks.filter(|name| name.starts_with("mask-") && name.ends_with(".esm")).collect();
+    let gone = |name: &String| {
+        json(home, &format!("inspect out/products/{name}"))["sparsity_percent"].as_f64().unwrap()
+    };
+    let mut gone: Vec<f64> = masks.iter().map(gone).collect();
+    gone.sort_by(f64::total_cmp);
+    assert!(gone.len() == 2 && (gone[0] - 50.0).abs() < 1.0, "{gone:?}");
+    assert!((gone[1] - 75.0).abs() < 1.0, "{gone:?}");
+    // The round before is found again; only what was lost is made.
+    let last = first[0]["file"].as_str().unwrap().replace(".esm", "");
+    for end in ["esm", "json"] {
+        fs::remove_file(home.join(format!("out/{last}.{end}"))).unwrap();
+    }
+    done(home, RUN);
+    assert_eq!(cells(home)[0]["id"], first[0]["id"]);
+    for (mask, phrase) in [
+        (
+            "{ sparsity = 0.5, iterations = 2, criterion = \"synflow\" }",
+            "`iterations` prunes by steps",
+        ),
+        ("{ sparsity = 0.5, iterations = 0 }", "iterations is 0, expected 1 to 100"),
+    ] {
+        let text = EXPERIMENT.replace("masks = [\"dense\", 0.8]", &format!("masks = [{mask}]"));
+        fs::write(home.join("x.toml"), text).unwrap();
+        refused(home, RUN, 3, &["x.toml, line ", phrase]);
+    }
 }
 
 #[test]

@@ -286,3 +286,34 @@ fn evaluate_tells_every_attack_the_distance_and_the_steps_to_learn_again() {
     assert_eq!(compat["attacks"][0]["efficacy"][3]["feature"], "m_entropy_released");
     assert!(compat.get("relearning").is_none());
 }
+
+#[test]
+fn validation_is_measured_on_what_was_never_learnt_and_on_nothing_else() {
+    let home = folder();
+    let home = home.path();
+    done(
+        home,
+        "train --model cnn16 --data made --epochs 2 --without random=0.1 --seed 4 --out held.esm",
+    );
+    let words = "evaluate --model held.esm --data made --scenario subject=p01";
+    assert!(json(home, words)["models"][0]["report"].get("va").is_none());
+    let value = json(home, &format!("{words} --validation random=0.1"));
+    let va = &value["models"][0]["report"]["va"];
+    // A tenth of 1,920 is 192, some of them p01's, who is to be forgotten.
+    let samples = va["samples"].as_u64().unwrap();
+    assert!((170..192).contains(&samples), "{samples}");
+    assert_eq!(va["of"], "validation");
+    let all = json(home, "evaluate --model held.esm --data made --scenario random=0.1");
+    let never = 100.0 - all["models"][0]["report"]["ua"]["value"].as_f64().unwrap();
+    assert!((va["value"].as_f64().unwrap() - never).abs() < 4.0, "{va} is not near {never}");
+    let text = common::program::done(home, &format!("{words} --validation random=0.1"));
+    assert!(text.contains("VA %"), "{text}");
+
+    let learnt =
+        "evaluate --model base.esm --data made --scenario subject=p01 --validation random=0.1";
+    let refused = |words, code, phrases: &[&str]| judged(words, &said(home, words), code, phrases);
+    refused(learnt, 2, &["base.esm may have learnt", "--without random=0.1"]);
+    let forgotten =
+        "evaluate --model held.esm --data made --scenario random=0.1 --validation random=0.1";
+    refused(forgotten, 2, &["none is left to validate on"]);
+}

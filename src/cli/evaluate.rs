@@ -13,15 +13,15 @@ use super::poison;
 use super::setting::{self, Common, DataArgs, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
-use crate::data::Splits;
-use crate::evaluate::{Answers, Attack, Measured, Metric, Sets};
+use crate::data::{Dataset, Splits};
+use crate::evaluate::{Answers, Attack, Measured, Metric, Scores, Sets};
 use crate::model::file::Artifact;
-use crate::train::Compute;
+use crate::train::{Compute, score};
 
 /// Measure a model file: UA, RA, TA, MIA-efficacy, and the gap to a retrained one.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\n--attacks adds: MIA by correctness, confidence, entropy, modified entropy and all probabilities; whether\nkept samples are told from unseen ones (a coin: 50 %); thresholds a class (Song and Mittal). Attacks with\nshadow models: unlearn shadow.\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
+    after_help = "Example: unlearn evaluate --model forgot.esm --data fashion-mnist --scenario class=0 --retrained retrained.esm\n\nUA   100 minus the accuracy on the samples to forget\nRA   accuracy on the training samples that are kept\nTA   accuracy on the test set, without the classes that are forgotten\nVA   accuracy on the samples of --validation, which MODEL never learnt from\nMIA  share of the samples to forget that an attack takes for never seen\nNone of them is better when higher: the aim is the retrained model's.\n\n--attacks adds: MIA by correctness, confidence, entropy, modified entropy and all probabilities; whether\nkept samples are told from unseen ones (a coin: 50 %); thresholds a class (Song and Mittal). Attacks with\nshadow models: unlearn shadow.\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// The model file
@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// Attack as the paper's released code does: the first retained samples for members, no draw
     #[arg(long)]
     compat: bool,
+    /// Measure VA too, the accuracy on training samples that MODEL was trained --without and that are not to
+    /// be forgotten, like random=0.1
+    #[arg(long, value_name = "SCENARIO")]
+    validation: Option<String>,
     /// Run every attack that the model's answers are enough for, on samples forgotten and kept
     #[arg(long)]
     attacks: bool,
@@ -76,7 +80,12 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let (mut rows, mut more) = (Vec::new(), more::More::default());
     for (name, path, artifact) in networks {
         let answers = ask(artifact, &data, &sets, device)?;
-        rows.push(Row::new(name, path, Judged::of(artifact, &answers, attack, None)?));
+        let mut judged = Judged::of(artifact, &answers, attack, None)?;
+        if let Some(scenario) = &args.validation {
+            let held = Past::of(&artifact.facts).held(scenario, path, &sets, &data.train)?;
+            judged.validate(artifact, &data.train, &held, device)?;
+        }
+        rows.push(Row::new(name, path, judged));
         if args.attacks {
             more.attack(name, attack, &answers)?;
         }
@@ -169,6 +178,23 @@ impl Judged {
     }
 }
 
+impl Judged {
+    /// Adds VA, measured on the samples `held` of the training set.
+    fn validate(
+        &mut self,
+        artifact: &Artifact,
+        train: &Dataset,
+        held: &[usize],
+        compute: impl Into<Compute>,
+    ) -> Result<(), Fault> {
+        let probabilities = score(&artifact.network, train, held, compute.into())?;
+        let labels = held.iter().map(|&index| train.labels[index]).collect();
+        let scores = Scores::new("validation", probabilities, labels)?;
+        self.measured.report = std::mem::take(&mut self.measured.report).validation(&scores);
+        Ok(())
+    }
+}
+
 /// Asks the network of a file about the sets of a scenario.
 fn ask(
     artifact: &Artifact,
@@ -211,8 +237,12 @@ impl Row {
 
 /// The figures as a table and as JSON; with `yardstick`, the last row is the retrained model.
 pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
-    let mut table =
-        Table::new(["", "UA %", "RA %", "TA %", "MIA %", "avg gap", "seconds", "sparsity", "file"]);
+    // Only where it was asked for.
+    let validated = rows.iter().any(|row| row.judged.measured.report.va.is_some());
+    let columns =
+        ["", "UA %", "RA %", "TA %", "VA %", "MIA %", "avg gap", "seconds", "sparsity", "file"];
+    let columns = columns.into_iter().filter(|name| validated || *name != "VA %");
+    let mut table = Table::headed(columns.map(String::from).collect());
     let retrained = rows.last().filter(|_| yardstick).map(|row| &row.judged.measured.report);
     let mut list = Vec::new();
     for row in rows {
@@ -226,17 +256,17 @@ pub(super) fn present(rows: &[Row], yardstick: bool) -> (String, Value) {
             })
         };
         let average = gap.as_ref().and_then(|gap| gap.average);
-        table.row(vec![
-            row.name.clone(),
-            percent(&report.ua),
-            percent(&report.ra),
-            percent(&report.ta),
+        let mut cells =
+            vec![row.name.clone(), percent(&report.ua), percent(&report.ra), percent(&report.ta)];
+        cells.extend(validated.then(|| percent(&report.va)));
+        cells.extend([
             percent(&report.mia_efficacy),
             average.map_or("-".into(), |average| format!("{average:.1}")),
             report.rte.as_ref().map_or("-".into(), |rte| Seconds(rte.value).to_string()),
             format!("{:.2} %", 100.0 * sparsity),
             Bytes(*bytes).to_string(),
         ]);
+        table.row(cells);
         list.push(json!({
             "name": row.name, "file": setting::told(&row.file), "id": id, "file_bytes": bytes,
             "sparsity_percent": 100.0 * sparsity, "sparsity_of": "prunable weights",

@@ -14,6 +14,7 @@ use super::memory::{self, Around, MemoryArgs, Settled};
 use super::past::{self, Past};
 use super::poison;
 use super::setting::{self, Common, DataArgs, DtypeArg, Out, Written};
+use super::tuned::{self, Tuned};
 use super::watch::Bar;
 use super::way;
 use crate::base::units::Seconds;
@@ -66,6 +67,10 @@ pub(super) struct Args {
     /// Set a field of the method, as in --set rate=0.02; may be given several times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = way::Set::parse, allow_hyphen_values = true)]
     set: Vec<way::Set>,
+    /// Begin with settings that were tuned for this network and kind of scenario, shipped or of a FILE that
+    /// `unlearn experiment --tune` wrote, instead of the method's defaults
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    tuned: Option<Option<PathBuf>>,
     /// The model file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -143,6 +148,8 @@ struct Asked {
     scenario: Scenario,
     sets: Sets,
     method: Method,
+    /// Where its settings come from, if they were tuned.
+    tuned: Option<tuned::Entry>,
     augment: Augment,
     settled: Settled,
     /// The model's anchor set without what is to be forgotten, and a note of what it lost.
@@ -165,7 +172,8 @@ impl Asked {
         Past::of(&model.facts).narrow(&mut sets, &data)?;
         let original = learn::recipe_of(&model.facts, &args.model).ok();
         let base = args.base(&model)?;
-        let method = args.method(&model, original.as_ref(), base.as_ref())?;
+        let tuned = args.tuned(&model)?;
+        let method = args.method(&model, original.as_ref(), base.as_ref(), tuned.as_ref())?;
         let augment =
             args.recipe.augment(original.map(|recipe| recipe.augment).unwrap_or_default());
         if !args.memory.dry_run {
@@ -176,7 +184,7 @@ impl Asked {
         let (anchor, lost) = anchor::kept(&model, &data, &past)?;
         #[rustfmt::skip]
         let asked = Self {
-            model, retrained, base, data, scenario, sets, method, augment, settled, anchor, lost,
+            model, retrained, base, data, scenario, sets, method, tuned, augment, settled, anchor, lost,
         };
         Ok(asked)
     }
@@ -248,6 +256,7 @@ impl Asked {
         let mut warnings = mismatches(&args.scenario, args.seed, None, yardstick);
         warnings.extend(self.settled.notes.iter().cloned());
         warnings.extend(self.lost.clone());
+        warnings.extend(self.tuned.as_ref().map(tuned::Entry::note));
         let Sets { forget, retain, test } = &self.sets;
         let [forgotten, kept, tested] = [forget, retain, test].map(Vec::len);
         let gone = match outcome.dropped {
@@ -269,6 +278,7 @@ impl Asked {
             "data": self.data.name, "model": setting::told(&args.model),
             "parent": self.model.id.to_string(), "file_bytes": artifact.bytes,
             "scenario": args.scenario, "seed": args.seed, "method": setting::plain(&self.method),
+            "tuned": self.tuned.as_ref().map(tuned::Entry::value),
             "plan": learn::plan(self.settled.compute), "forget_samples": forgotten,
             "retain_samples": kept, "test_samples": tested, "dropped_weights": outcome.dropped,
             "rte_seconds": outcome.seconds, "machine": machine, "models": figures,
@@ -362,23 +372,36 @@ impl Args {
         Ok(Some(base))
     }
 
-    /// The method with its numbers: the words here over the method's defaults. A retraining takes
+    /// The settings to begin with, if tuned ones are wanted.
+    fn tuned(&self, model: &Artifact) -> Result<Option<tuned::Entry>, Fault> {
+        let Some(path) = &self.tuned else { return Ok(None) };
+        let network = &model.network;
+        let of = (&network.description.name[..], network.sparsity());
+        let all = Tuned::read(path.as_deref())?;
+        all.find(&self.method, of, &self.scenario).cloned().map(Some)
+    }
+
+    /// The method with its numbers: the words here over the method's defaults, or over tuned ones. A retraining takes
     /// the original's recipe and start.
     fn method(
         &self,
         model: &Artifact,
         original: Option<&Recipe>,
         base: Option<&Artifact>,
+        tuned: Option<&tuned::Entry>,
     ) -> Result<Method, Fault> {
+        let tuned = tuned.map(|entry| entry.method.clone());
         if let Some(free) = self.free_epochs {
-            let epochs = self.recipe.epochs.unwrap_or(FineTune::default().epochs);
+            let usual = tuned.as_ref().map(|method| method.recipe(self.seed).epochs);
+            let usual = usual.unwrap_or(FineTune::default().epochs);
+            let epochs = self.recipe.epochs.unwrap_or(usual);
             if free >= epochs {
                 return Err(Fault::Usage(format!(
                     "--free-epochs leaves no epoch of {epochs} under the penalty: give fewer, or --method fine-tune"
                 )));
             }
         }
-        let Some(mut method) = Method::named(&self.method) else {
+        let Some(mut method) = tuned.or_else(|| Method::named(&self.method)) else {
             let names = way::names().join(", ");
             return Err(Fault::Usage(format!("--method {}: expected one of {names}", self.method)));
         };

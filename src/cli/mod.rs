@@ -33,6 +33,7 @@ mod setting;
 mod shadow;
 mod table;
 mod train;
+mod tuned;
 mod verify;
 mod watch;
 mod way;

@@ -88,6 +88,34 @@ impl Past {
         }
     }
 
+    /// Samples to validate on: those of a scenario of this past, less what `sets` is to forget.
+    ///
+    /// # Errors
+    /// If the model of the file `path` was not trained without them, or none is left.
+    pub(super) fn held(
+        &self,
+        scenario: &str,
+        path: &Path,
+        sets: &Sets,
+        train: &Dataset,
+    ) -> Result<Vec<usize>, Fault> {
+        let Some(seed) = self.seed_of(scenario) else {
+            let told = if self.is_empty() { "nothing".into() } else { self.told() };
+            return Err(Fault::Usage(format!(
+                "--validation {scenario}: {} may have learnt from these samples; it was trained without {told}: train it with --without {scenario}",
+                path.display()
+            )));
+        };
+        let mut held = Scenario::parse(scenario)?.forget_indices(train, seed)?.forget;
+        held.retain(|index| sets.forget.binary_search(index).is_err());
+        match held.is_empty() {
+            true => Err(Fault::Usage(format!(
+                "--validation {scenario}: all of these samples are to be forgotten, none is left to validate on"
+            ))),
+            false => Ok(held),
+        }
+    }
+
     /// Samples of the whole training set that were forgotten, ascending.
     ///
     /// # Errors

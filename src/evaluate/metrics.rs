@@ -26,7 +26,7 @@ pub struct Metric {
     pub value: f64,
     /// What it counts.
     pub unit: Unit,
-    /// The set it was measured on: `forget`, `retain`, `test`. None for a time.
+    /// The set it was measured on: `forget`, `retain`, `test`, `validation`. None for a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
     /// Samples in that set.
@@ -87,6 +87,9 @@ pub struct Report {
     /// Test accuracy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ta: Option<Metric>,
+    /// Validation accuracy, where part of the training set was kept from the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub va: Option<Metric>,
     /// Share of the forget set that the membership attack takes for never trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mia_efficacy: Option<Metric>,
@@ -119,6 +122,13 @@ impl Report {
     /// them out of this set; that is the caller's choice.
     pub fn test(mut self, scores: &Scores) -> Self {
         self.ta = Some(accuracy(scores, "test"));
+        self
+    }
+
+    /// Adds VA, as measured on training samples that the network never learnt from and is not to forget. No
+    /// gap counts it.
+    pub fn validation(mut self, scores: &Scores) -> Self {
+        self.va = Some(accuracy(scores, "validation"));
         self
     }
 
@@ -156,6 +166,7 @@ impl Report {
             ("ua", &self.ua),
             ("ra", &self.ra),
             ("ta", &self.ta),
+            ("va", &self.va),
             ("mia_efficacy", &self.mia_efficacy),
             ("rte", &self.rte),
         ];

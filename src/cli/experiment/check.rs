@@ -18,6 +18,9 @@ pub(super) const MAX_LIST: usize = 10_000;
 /// The memory that the values of each part of a data set may take, if nothing is said.
 const DATA_MEMORY: u64 = 1 << 30;
 
+/// The most rounds that a mask is made in: a fifth of what is left goes in each of the paper's.
+const MAX_ROUNDS: usize = 100;
+
 /// The epoch whose weights are kept for rewinding, if nothing is said, as `unlearn train` does.
 const REWIND: usize = 2;
 /// What is wrong, and where in the text.
@@ -66,6 +69,8 @@ pub(super) struct ClaimedMask {
     #[serde(default = "global")]
     allocation: Allocation,
     rewind: Option<Spanned<String>>,
+    #[serde(default = "once")]
+    iterations: usize,
     #[serde(default)]
     train: Learning,
 }
@@ -76,6 +81,10 @@ fn magnitude() -> Criterion {
 
 fn global() -> Allocation {
     Allocation::Global
+}
+
+fn once() -> usize {
+    1
 }
 
 /// A fault at a place.
@@ -204,6 +213,7 @@ fn dense(train: &Recipe, label: Option<String>) -> Masking {
         criterion: magnitude(),
         allocation: global(),
         rewind: Rewind::None,
+        iterations: 1,
         recipe: train.clone(),
     }
 }
@@ -223,6 +233,7 @@ fn masking(mask: Spanned<ClaimedMask>, train: &Recipe) -> Checked<Masking> {
             ),
         );
     }
+    iterated(&mask, &span)?;
     let recipe = mask.train.over(train);
     sound(&recipe, &span)?;
     let rewind = match &mask.rewind {
@@ -253,12 +264,31 @@ fn masking(mask: Spanned<ClaimedMask>, train: &Recipe) -> Checked<Masking> {
         );
     }
     let percent = (mask.sparsity * 1e6).round() / 1e4;
+    let usual = match mask.iterations {
+        1 => format!("{percent} %"),
+        rounds => format!("{percent} % in {rounds} rounds"),
+    };
     Ok(Masking {
-        label: mask.label.unwrap_or_else(|| format!("{percent} %")),
+        label: mask.label.unwrap_or(usual),
         sparsity: mask.sparsity,
         criterion: mask.criterion,
         allocation: mask.allocation,
         rewind,
+        iterations: mask.iterations,
         recipe,
     })
+}
+
+/// Whether pruning in rounds makes sense for a mask, if it is asked for.
+fn iterated(mask: &ClaimedMask, span: &Range<usize>) -> Checked<()> {
+    let whole = mask.criterion.before_training() || mask.allocation.sparsity().is_some();
+    match mask.iterations {
+        1 => Ok(()),
+        2..=MAX_ROUNDS if !whole => Ok(()),
+        2..=MAX_ROUNDS => at(
+            span.clone(),
+            "`iterations` prunes by steps, with training between: it belongs to criteria that score trained weights, and to no N:M pattern",
+        ),
+        rounds => at(span.clone(), format!("iterations is {rounds}, expected 1 to {MAX_ROUNDS}")),
+    }
 }

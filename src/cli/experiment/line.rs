@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::setting::{self, plain};
+use super::super::tuned::{self, Chosen, Entry, Tuned};
 use super::graph::{Cell, How};
 use super::store::Model;
 use super::world::{Made, World};
@@ -150,6 +151,41 @@ fn told_model(value: &mut Value, world: &World<'_>, cell: &Cell, made: &[Arc<Mad
     timing["mask_seconds"] = json!(pruned);
     timing["steps_at_once"] = json!(file.map(|(model, _)| model.beside[0]));
     timing["threads"] = json!(file.map(|(model, _)| model.beside[1]));
+}
+
+/// What was chosen by searching, once for each network, kind of scenario and sparsity.
+pub(super) fn tuned(world: &World<'_>, lines: &[Line]) -> Tuned {
+    let mut tuned: Vec<Entry> = Vec::new();
+    // A network of a file is found again by its name.
+    let name = |line: &Line| &world.pairs[line.cell.trial.pair].description.name;
+    for entry in lines.iter().filter_map(|line| chosen(name(line), &line.value)) {
+        // Lines of other seeds tell the same choice again.
+        if !tuned.contains(&entry) {
+            tuned.push(entry);
+        }
+    }
+    Tuned { tuned }
+}
+
+fn chosen(model: &str, value: &Value) -> Option<Entry> {
+    let choice = &value["tuned"];
+    let text = |value: &Value| value.as_str().map(String::from);
+    let gaps = choice["tried"].as_array()?.iter().filter_map(|point| point["average_gap"].as_f64());
+    Some(Entry {
+        model: model.into(),
+        scenario: tuned::kind(value["scenario"].as_str()?).into(),
+        sparsity: value["mask"]["sparsity"].as_f64()?,
+        method: serde_json::from_value(value["settings"].clone()).ok()?,
+        chosen: Chosen {
+            experiment: text(&value["experiment"])?,
+            version: env!("CARGO_PKG_VERSION").into(),
+            data: text(&value["data"])?,
+            held_out: text(&choice["held_out"])?,
+            seed: choice["seed"].as_u64()?,
+            points: choice["tried"].as_array()?.len(),
+            average_gap: gaps.min_by(f64::total_cmp)?,
+        },
+    })
 }
 
 /// One JSON object a line.

@@ -43,7 +43,7 @@ use world::World;
 /// Run an experiment: every method under every mask, over seeds, to the paper's table and a page.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn experiment benches/experiments/ten-minutes.toml --out out\n\nThe shortest file that says something:\n\n  data = \"fashion-mnist\"\n  model = \"cnn28\"\n  scenarios = [\"class=0\", \"random=0.1\"]\n  masks = [\"dense\", 0.95]\n  methods = [\"fine-tune\", { name = \"l1-sparse\", alpha = 1e-4 }]\n  seeds = [1, 2, 3]\n\nFurther keys: name, [train] and [retrain] (epochs, batch, rate, momentum, decay, schedule, crop, flip), [mask]\n(what all masks share: criterion, allocation, rewind, train), dtype, features, shadows, memory,\ndata-memory, jobs, tune-seed. A method takes any of its fields, and label, scenarios, grid.\n`unlearn methods` lists methods. Retraining is always measured, as the yardstick.\n\nWrites into DIR: table.txt, cells.jsonl, cells.csv, report.html, resolved.toml (every setting, defaults filled\nin), and products/ with every model and figure. Killed at any time, the same words make what is\nmissing. Exit code 5: some cells failed, the others are there."
+    after_help = "Example: unlearn experiment benches/experiments/ten-minutes.toml --out out\n\nThe shortest file that says something:\n\n  data = \"fashion-mnist\"\n  model = \"cnn28\"\n  scenarios = [\"class=0\", \"random=0.1\"]\n  masks = [\"dense\", 0.95]\n  methods = [\"fine-tune\", { name = \"l1-sparse\", alpha = 1e-4 }]\n  seeds = [1, 2, 3]\n\nFurther keys: name, [train] and [retrain] (epochs, batch, rate, momentum, decay, schedule, crop, flip), [mask]\n(what all masks share: criterion, allocation, rewind, iterations, train), dtype, features, shadows, memory,\ndata-memory, jobs, tune-seed. A method takes any of its fields, and label, scenarios, grid.\n`unlearn methods` lists methods. Retraining is always measured, as the yardstick.\n\nWrites into DIR: table.txt, cells.jsonl, cells.csv, report.html, resolved.toml (every setting, defaults filled\nin), with --tune tuned.toml (for `unlearn forget --tuned=FILE`), and products/ with every model and figure. Killed at any time, the same words make what is\nmissing. Exit code 5: some cells failed, the others are there."
 )]
 pub(super) struct Args {
     /// The experiment
@@ -126,14 +126,21 @@ impl Results<'_> {
         put("table.txt", &text)?;
         let page = page::html(self.world, self.lines, self.summaries, &self.warnings);
         put("report.html", &page)?;
+        let mut files =
+            vec!["table.txt", "cells.jsonl", "cells.csv", "report.html", "resolved.toml"];
+        let tuned = line::tuned(self.world, self.lines);
+        if !tuned.tuned.is_empty() {
+            put("tuned.toml", &tuned.text())?;
+            files.push("tuned.toml");
+        }
         let failed = self.lines.iter().filter(|line| line.report.is_err()).count();
         let told = format!(
-            "{text}\n{} cells in {}: {} has this table, cells.jsonl, cells.csv, report.html and resolved.toml\n",
+            "{text}\n{} cells in {}: {} has this table and {}\n",
             self.lines.len(),
             Seconds(seconds),
-            args.out.display()
+            args.out.display(),
+            files[1..].join(", ")
         );
-        let files = ["table.txt", "cells.jsonl", "cells.csv", "report.html", "resolved.toml"];
         let path = |name: &&str| json!(setting::told(&args.out.join(name)));
         let value = json!({
             "command": "experiment", "version": env!("CARGO_PKG_VERSION"), "name": experiment.name,

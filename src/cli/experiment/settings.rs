@@ -114,11 +114,20 @@ pub(super) struct Masking {
     pub criterion: Criterion,
     pub allocation: Allocation,
     pub rewind: Rewind,
+    /// Rounds of pruning and training; the same share of what is left goes in each.
+    pub iterations: usize,
     /// How the weights that stay are trained; its seed is filled in for each trial.
     pub recipe: Recipe,
 }
 
 impl Masking {
+    /// What round `round` of `iterations` does, from 1 on, as if it were the only one.
+    pub(super) fn round(&self, round: usize) -> Self {
+        let left = (1.0 - self.sparsity).powf(round as f64 / self.iterations.max(1) as f64);
+        let sparsity = if round == self.iterations { self.sparsity } else { 1.0 - left };
+        Self { sparsity, iterations: 1, ..self.clone() }
+    }
+
     /// Whether nothing is removed.
     pub(super) fn dense(&self) -> bool {
         self.sparsity == 0.0
@@ -129,11 +138,15 @@ impl Masking {
         if self.dense() {
             return json!({ "sparsity": 0.0, "label": self.label });
         }
-        json!({
+        let mut value = json!({
             "sparsity": self.sparsity, "label": self.label,
             "criterion": plain(&self.criterion), "allocation": plain(&self.allocation),
             "rewind": self.rewind.value(), "train": plain(&Learning::of(&self.recipe)),
-        })
+        });
+        if self.iterations > 1 {
+            value["iterations"] = json!(self.iterations);
+        }
+        value
     }
 }
 

@@ -49,7 +49,7 @@ impl World<'_> {
                 Made::Failed(why) => Ok(Made::Failed(why.clone())),
                 Made::Model { model, name, path } => match step {
                     Step::Mask { pair, seed, mask } => {
-                        self.mask(*pair, *seed, *mask, &model.id, name, path)
+                        self.mask((*pair, *seed, *mask), (&model.id, path), name)
                     }
                     Step::Forget(trial, how) => self.forget(trial, *how, rest, path),
                     _ => self.measure(step, path),
@@ -136,16 +136,34 @@ impl World<'_> {
         self.product(&key, || self.trained(&learning, start, Dtype::F32))
     }
 
+    /// Prunes and trains, in as many rounds as the mask has. Each is a product of its own.
     fn mask(
         &self,
-        pair: usize,
-        seed: u64,
-        mask: usize,
-        parent: &str,
+        of: (usize, u64, usize),
+        (parent, path): (&str, &Path),
         base: &str,
-        path: &Path,
     ) -> Result<Made, Fault> {
-        let masking = &self.experiment.masks[mask];
+        let mut made = self.round(of, 1, (parent, path), base)?;
+        for round in 2..=self.experiment.masks[of.2].iterations {
+            let Made::Model { model, path, .. } = &made else { return Ok(made) };
+            made = self.round(of, round, (&model.id, path), base)?;
+        }
+        Ok(made)
+    }
+
+    /// A round, from the dense network or from what the round before left, at `path`.
+    fn round(
+        &self,
+        (pair, seed, mask): (usize, u64, usize),
+        round: usize,
+        (parent, path): (&str, &Path),
+        base: &str,
+    ) -> Result<Made, Fault> {
+        let rounds = self.experiment.masks[mask].iterations;
+        let masking = &self.experiment.masks[mask].round(round);
+        // What later rounds go on from is not rounded.
+        let last = round == rounds;
+        let dtype = if last { self.experiment.dtype.into() } else { Dtype::F32 };
         let recipe = self.recipe(mask, seed);
         let dense = setting::open_model(path)?;
         let data = self.data(pair);
@@ -170,7 +188,7 @@ impl World<'_> {
             json!({
                 "plan": learn::plan(settled.compute), "data": data.digest.to_string(),
                 "parent": parent, "mask": of, "recipe": plain(&recipe),
-                "dtype": plain(&self.experiment.dtype),
+                "dtype": if last { plain(&self.experiment.dtype) } else { json!("f32") },
             }),
         );
         let facts = self
@@ -181,7 +199,10 @@ impl World<'_> {
             .with("allocation", masking.allocation.name())
             .with("criterion", masking.criterion.name());
         let learning = Learning {
-            what: self.told(&Step::Mask { pair, seed, mask }),
+            what: match rounds {
+                1 => self.told(&Step::Mask { pair, seed, mask }),
+                _ => format!("{}, {round}/{rounds}", self.told(&Step::Mask { pair, seed, mask })),
+            },
             pair,
             key: &key,
             recipe: &recipe,
@@ -195,7 +216,7 @@ impl World<'_> {
         let start = || {
             Ok(State { momentum: vec![0.0; network.values.len()], network: network.clone(), epoch })
         };
-        self.product(&key, || self.trained(&learning, start, self.experiment.dtype.into()))
+        self.product(&key, || self.trained(&learning, start, dtype))
     }
 
     /// The weights that training under masks begins with.

@@ -29,6 +29,7 @@ fn row(name: &str, hits: [usize; 4], seconds: f64) -> Row {
         ua: metric(hits[0]),
         ra: metric(hits[1]),
         ta: metric(hits[2]),
+        va: None,
         mia_efficacy: metric(hits[3]),
         rte: None,
     };
