@@ -201,6 +201,7 @@ fn row_19_metrics() {
     for word in ["correctness", "confidence", "entropy", "m_entropy", "prob", "privacy"] {
         assert!(text.contains(word), "no {word} in {text}");
     }
+    assert_eq!(told[2]["models"][0]["report"]["va"]["of"], "validation");
 }
 
 #[test]

@@ -11,7 +11,10 @@
 //!
 //! `unsafe` is allowed here: the inner loops read and write through pointers. [`Sweep::new`] computes
 //! how far any of them reaches, and [`Sweep::run`] asserts that the slices are that long.
+//! Tiles loop over indices: iterators over arrays by value are functions that may not be inlined, and then
+//! every sum goes through memory (`lanes::array_of`).
 #![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)]
 
 use std::ops::Range;
 
@@ -198,16 +201,47 @@ impl Task for Unit<'_> {
                 for first in self.rows.clone().step_by(FEW) {
                     for p in self.p.clone() {
                         for row in first..(first + FEW).min(self.rows.end) {
+                            let (rows, all) = (row..row + 1, Part::whole(&self.sweep.rows, row));
                             if L::WIDE {
-                                self.lines::<L, 1, 8>(row, p..p + 1);
+                                self.lines::<L, 1, 8>(rows, all, p..p + 1);
                             } else {
-                                self.lines::<L, 1, 4>(row, p..p + 1);
+                                self.lines::<L, 1, 4>(rows, all, p..p + 1);
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Terms of a common list that all rows visit at a place before the next place: what they read there
+/// stays in the first cache, beside the values of a tile's rows.
+const DEEP: usize = 256;
+
+/// Some terms of a list.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    offsets: &'a [u32],
+    /// Where their values begin, from a row's first on.
+    at: usize,
+    /// Whether nothing of the sum was written yet, and whether all of it is with these.
+    ends: [bool; 2],
+}
+
+impl<'a> Part<'a> {
+    fn whole(rows: &'a Rows, row: usize) -> Self {
+        Self { offsets: rows.list(row).0, at: 0, ends: [true, true] }
+    }
+
+    /// A list in parts of nearly one size, at most [`DEEP`] terms each. One that is empty is one part, which
+    /// writes what sums begin with.
+    fn each(offsets: &'a [u32]) -> impl Iterator<Item = Self> {
+        let (terms, parts) = (offsets.len(), offsets.len().div_ceil(DEEP).max(1));
+        (0..parts).map(move |part| {
+            let (at, end) = (part * terms / parts, (part + 1) * terms / parts);
+            Self { offsets: &offsets[at..end], at, ends: [part == 0, part + 1 == parts] }
+        })
     }
 }
 
@@ -220,100 +254,128 @@ impl Unit<'_> {
         while row < end {
             let left = end - row;
             row += match (L::WIDE, narrow) {
-                (true, false) if left >= 4 => self.lines::<L, 4, 4>(row, self.p.clone()),
-                (true, true) if left >= 8 => self.lines::<L, 8, 2>(row, self.p.clone()),
-                (true, _) => self.lines::<L, 1, 8>(row, self.p.clone()),
-                (false, _) if left >= 6 => self.lines::<L, 6, 1>(row, self.p.clone()),
-                (false, _) if left >= 4 => self.lines::<L, 4, 1>(row, self.p.clone()),
-                (false, _) if left >= 2 => self.lines::<L, 2, 2>(row, self.p.clone()),
-                (false, _) => self.lines::<L, 1, 4>(row, self.p.clone()),
+                (true, false) if left >= 4 => self.rows::<L, 4, 4>(row, left),
+                (true, true) if left >= 8 => self.rows::<L, 8, 2>(row, left),
+                (true, _) => self.rows::<L, 1, 8>(row, left),
+                (false, _) if left >= 6 => self.rows::<L, 6, 1>(row, left),
+                (false, _) if left >= 4 => self.rows::<L, 4, 1>(row, left),
+                (false, _) if left >= 2 => self.rows::<L, 2, 2>(row, left),
+                (false, _) => self.rows::<L, 1, 4>(row, left),
             };
         }
     }
 
-    /// All places of some lines, of `R` rows of a common list, `T` at a time, then what is left of each line in
-    /// smaller tiles. Returns `R`.
+    /// As many rows of a common list as are whole tiles of `R`, of `left` from `row` on, at all places of the unit.
+    /// Returns how many.
+    #[inline(always)]
+    fn rows<L: Lanes, const R: usize, const T: usize>(&self, row: usize, left: usize) -> usize {
+        let rows = left / R * R;
+        for part in Part::each(self.sweep.rows.list(row).0) {
+            self.lines::<L, R, T>(row..row + rows, part, self.p.clone());
+        }
+        rows
+    }
+
+    /// A part of the terms of `rows`, which are whole tiles of `R` rows with a common list, at all places of some
+    /// lines: `T` places at a time, then what is left of each line in smaller tiles.
     #[inline(always)]
     fn lines<L: Lanes, const R: usize, const T: usize>(
         &self,
-        row: usize,
+        rows: Range<usize>,
+        part: Part<'_>,
         lines: Range<usize>,
-    ) -> usize {
-        let list = self.sweep.rows.list(row);
+    ) {
         let end = self.walk.places[1];
         for p in lines {
             let mut q = 0;
             while q + T <= end {
-                self.tile::<L, R, T>(row, list, [p, q]);
+                self.tiles::<L, R, T>(&rows, part, [p, q]);
                 q += T;
             }
             if T > 4 && q + 4 <= end {
-                self.tile::<L, R, 4>(row, list, [p, q]);
+                self.tiles::<L, R, 4>(&rows, part, [p, q]);
                 q += 4;
             }
             if T > 2 && q + 2 <= end {
-                self.tile::<L, R, 2>(row, list, [p, q]);
+                self.tiles::<L, R, 2>(&rows, part, [p, q]);
                 q += 2;
             }
             while q < end {
-                self.tile::<L, R, 1>(row, list, [p, q]);
+                self.tiles::<L, R, 1>(&rows, part, [p, q]);
                 q += 1;
             }
         }
-        R
     }
 
-    /// `R` rows at `T` neighbouring places: adds the terms of a list whose values begin at `from`
-    /// to the bias, or to what the output holds.
+    #[inline(always)]
+    fn tiles<L: Lanes, const R: usize, const T: usize>(
+        &self,
+        rows: &Range<usize>,
+        part: Part<'_>,
+        place: [usize; 2],
+    ) {
+        let mut row = rows.start;
+        while row < rows.end {
+            self.tile::<L, R, T>(row, part, place);
+            row += R;
+        }
+    }
+
+    /// `R` rows at `T` neighbouring places: adds a part of their terms to the bias, or to what the output
+    /// holds.
     #[inline(always)]
     fn tile<L: Lanes, const R: usize, const T: usize>(
         &self,
         row: usize,
-        (offsets, from): (&[u32], usize),
+        Part { offsets, at, ends: [first, last] }: Part<'_>,
         [p, q]: [usize; 2],
     ) {
-        let Self { walk, sweep: Sweep { targets, .. }, .. } = self;
-        let terms = offsets.len();
+        let Self { walk, sweep: Sweep { targets, rows, .. }, .. } = self;
+        let (list, from) = rows.list(row);
+        let (terms, apart) = (offsets.len(), list.len());
         let to: [*mut f32; R] = array_of(|r| {
             let target = targets[row + r] as usize;
             // SAFETY: inside the block `base` begins: `Sweep::new` held every target's places
             // against the plane, and `run` the planes against the output.
             unsafe { self.to.0.add(self.base + target + p * walk.output[0] + q * walk.output[1]) }
         });
-        let mut sums: [[L::V; T]; R] = array_of(|r| {
-            let bias = self.call.bias.map_or(0.0, |bias| bias[row + r]);
-            [L::splat(bias); T]
-        });
-        if self.call.accumulate {
-            for (to, sums) in to.iter().zip(&mut sums) {
-                for (t, sum) in sums.iter_mut().enumerate() {
+        let mut sums = [[L::splat(0.0); T]; R];
+        if let Some(bias) = self.call.bias {
+            for r in 0..R {
+                sums[r] = [L::splat(bias[row + r]); T];
+            }
+        }
+        if self.call.accumulate || !first {
+            for r in 0..R {
+                for t in 0..T {
                     // SAFETY: these places are the unit's own, and lie in the output, as said above.
-                    *sum = unsafe { L::load(to.add(t * walk.output[1])) };
+                    sums[r][t] = unsafe { L::load(to[r].add(t * walk.output[1])) };
                 }
             }
         }
         let input = self.input[p * walk.input[0] + q * walk.input[1]..].as_ptr();
-        let values = self.call.values[from..from + R * terms].as_ptr();
+        let values = self.call.values[from + at..from + (R - 1) * apart + at + terms].as_ptr();
         for (k, &offset) in offsets.iter().enumerate() {
             // SAFETY: `offset + p * input[0] + (q + T - 1) * input[1] + 16 <= reach`, which `run`
-            // held against the block; `k < terms`, so `r * terms + k` lies in the slice above.
+            // held against the block; `k < terms`, so `r * apart + k` lies in the slice above.
             unsafe {
                 let at = input.add(offset as usize);
                 let x: [L::V; T] = array_of(|t| L::load(at.add(t * walk.input[1])));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let value = L::splat(*values.add(r * terms + k));
+                for r in 0..R {
+                    let value = L::splat(*values.add(r * apart + k));
                     for t in 0..T {
-                        sums[t] = L::fma(value, x[t], sums[t]);
+                        sums[r][t] = L::fma(value, x[t], sums[r][t]);
                     }
                 }
             }
         }
-        for (to, sums) in to.into_iter().zip(sums) {
-            for (t, sum) in sums.into_iter().enumerate() {
+        let relu = self.call.relu && last;
+        for r in 0..R {
+            for t in 0..T {
                 // SAFETY: as where the sums began.
                 unsafe {
-                    let sum = if self.call.relu { L::relu(sum) } else { sum };
-                    L::store(to.add(t * walk.output[1]), sum);
+                    let sum = if relu { L::relu(sums[r][t]) } else { sums[r][t] };
+                    L::store(to[r].add(t * walk.output[1]), sum);
                 }
             }
         }

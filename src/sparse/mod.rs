@@ -22,6 +22,7 @@ mod attention_rows;
 mod blocked;
 mod conv;
 pub mod cuda;
+mod dense_gradient;
 mod gather;
 mod gelu;
 #[cfg(test)]

@@ -4,18 +4,21 @@
 //!  dout[row, p, q] * in[offset[row, k] + p * in_row + q * in_col]`
 //!
 //! Where all rows have one list, a unit of work is a range of rows over all blocks, and a tile of
-//! rows by terms sums all places in registers. Where lists differ, a unit is a range of rows at some
+//! rows by terms sums places in registers: all of them where they are few, else band by band
+//! ([`super::dense_gradient`]). Where lists differ, a unit is a range of rows at some
 //! bands of places: all its terms visit one band before the next, so that the band stays in cache.
 //! Units that share rows have sums of their own, which are added in the order of units.
 //!
 //! `unsafe` is allowed here, on the same ground as in [`super::gather`].
 #![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // As in `gather`.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::LANES;
+use super::dense_gradient;
 use super::gather::{Sweep, Walk};
 use super::lanes::{Isa, Lanes, Task, array_of};
 use super::rows::{PRIVATE, Rows, UNITS};
@@ -77,13 +80,13 @@ const BAND: usize = 32;
 
 /// What all units share.
 #[derive(Clone, Copy)]
-struct Work<'a> {
-    sweep: &'a Sweep,
-    walk: Walk,
-    places: OutputPlaces,
-    dout: &'a [f32],
-    input: &'a [f32],
-    blocks: usize,
+pub(super) struct Work<'a> {
+    pub sweep: &'a Sweep,
+    pub walk: Walk,
+    pub places: OutputPlaces,
+    pub dout: &'a [f32],
+    pub input: &'a [f32],
+    pub blocks: usize,
 }
 
 impl Work<'_> {
@@ -150,13 +153,13 @@ impl Work<'_> {
     }
 }
 
-struct Unit<'a> {
-    work: Work<'a>,
-    rows: Range<usize>,
+pub(super) struct Unit<'a> {
+    pub work: Work<'a>,
+    pub rows: Range<usize>,
     /// Which bands: `lines` lines of places of one block each.
-    bands: Range<usize>,
+    pub bands: Range<usize>,
     lines: usize,
-    grad: &'a mut [f32],
+    pub grad: &'a mut [f32],
 }
 
 impl Task for Unit<'_> {
@@ -175,17 +178,19 @@ impl Task for Unit<'_> {
 impl Unit<'_> {
     #[inline(always)]
     fn dense<L: Lanes>(&mut self) {
-        let bands = self.bands.clone();
+        let [height, width] = self.work.walk.places;
+        let few = self.bands.len() * height * width <= dense_gradient::BAND;
         let Range { start: mut row, end } = self.rows;
         while row < end {
             let left = end - row;
-            row += match L::WIDE {
+            row += match (L::WIDE, few) {
+                (_, false) => self.banded::<L>(row, left),
                 // Eight rows share each load of the input, which is what misses the cache.
-                true if left >= 8 => self.terms::<L, 8, 3>(row, &bands),
-                true if left >= 4 => self.terms::<L, 4, 4>(row, &bands),
-                true => self.terms::<L, 1, 8>(row, &bands),
-                false if left >= 2 => self.terms::<L, 2, 2>(row, &bands),
-                false => self.terms::<L, 1, 4>(row, &bands),
+                (true, _) if left >= 8 => self.terms::<L, 8, 3>(row, &self.bands.clone()),
+                (true, _) if left >= 4 => self.terms::<L, 4, 4>(row, &self.bands.clone()),
+                (true, _) => self.terms::<L, 1, 8>(row, &self.bands.clone()),
+                (false, _) if left >= 2 => self.terms::<L, 2, 2>(row, &self.bands.clone()),
+                (false, _) => self.terms::<L, 1, 4>(row, &self.bands.clone()),
             };
         }
     }
@@ -254,18 +259,18 @@ impl Unit<'_> {
                         let d: [L::V; R] =
                             array_of(|r| L::load(dout.add(y + (row + r) * places.plane)));
                         let x: [L::V; K] = array_of(|i| L::load(input.add(offsets[i] + x)));
-                        for (sums, d) in sums.iter_mut().zip(d) {
+                        for r in 0..R {
                             for i in 0..K {
-                                sums[i] = L::fma(d, x[i], sums[i]);
+                                sums[r][i] = L::fma(d[r], x[i], sums[r][i]);
                             }
                         }
                     }
                 }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (i, sum) in sums.into_iter().enumerate() {
-                self.grad[from - base + r * terms + k + i] += L::sum(sum);
+        for r in 0..R {
+            for i in 0..K {
+                self.grad[from - base + r * terms + k + i] += L::sum(sums[r][i]);
             }
         }
     }
