@@ -13,7 +13,7 @@ use super::poison;
 use super::setting::{self, Common, DataArgs, Out};
 use super::table::Table;
 use crate::base::units::{Bytes, Seconds};
-use crate::data::{Dataset, Splits};
+use crate::data::Splits;
 use crate::evaluate::{Answers, Attack, Measured, Metric, Scores, Sets};
 use crate::model::file::Artifact;
 use crate::train::{Compute, score};
@@ -82,8 +82,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         let answers = ask(artifact, &data, &sets, device)?;
         let mut judged = Judged::of(artifact, &answers, attack, None)?;
         if let Some(scenario) = &args.validation {
-            let held = Past::of(&artifact.facts).held(scenario, path, &sets, &data.train)?;
-            judged.validate(artifact, &data.train, &held, device)?;
+            judged.validate(artifact, path, scenario, (&data, &sets), device)?;
         }
         rows.push(Row::new(name, path, judged));
         if args.attacks {
@@ -105,18 +104,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let yardstick = args.retrained.as_deref().zip(retrained.as_ref());
     let mut warnings = mismatches(&args.scenario, seed, Some((&args.model, &model)), yardstick);
     warnings.extend(fallen);
-    let text = format!(
-        "{} on {}, {} (seed {seed}){}\n{} samples to forget, {} kept, {} to test on\n\n{table}{opened}{}{}",
-        args.model.display(),
-        data.name,
-        args.scenario,
-        if args.compat { ", attacked as the released code does" } else { "" },
-        sets.forget.len(),
-        sets.retain.len(),
-        sets.test.len(),
-        more.text,
-        notes(&warnings)
-    );
+    let asked = args.told(&data, &sets, seed);
+    let text = format!("{asked}\n\n{table}{opened}{}{}", more.text, notes(&warnings));
     let mut value = json!({
         "command": "evaluate", "data": data.name, "scenario": args.scenario, "seed": seed,
         "forget_samples": sets.forget.len(), "retain_samples": sets.retain.len(),
@@ -127,6 +116,20 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     }
     poison::tell(&mut value, success);
     out.result(&text, &value)
+}
+
+impl Args {
+    /// What was asked, of which samples.
+    fn told(&self, data: &Splits, sets: &Sets, seed: u64) -> String {
+        let attack = if self.compat { ", attacked as the released code does" } else { "" };
+        let [forget, retain, test] = [&sets.forget, &sets.retain, &sets.test].map(Vec::len);
+        format!(
+            "{} on {}, {} (seed {seed}){attack}\n{forget} samples to forget, {retain} kept, {test} to test on",
+            self.model.display(),
+            data.name,
+            self.scenario
+        )
+    }
 }
 
 /// Why the files may not fit the question that is asked.
@@ -179,15 +182,18 @@ impl Judged {
 }
 
 impl Judged {
-    /// Adds VA, measured on the samples `held` of the training set.
+    /// Adds VA, on what the file at `path` was trained without and is not to forget.
     fn validate(
         &mut self,
         artifact: &Artifact,
-        train: &Dataset,
-        held: &[usize],
+        path: &Path,
+        scenario: &str,
+        (data, sets): (&Splits, &Sets),
         compute: impl Into<Compute>,
     ) -> Result<(), Fault> {
-        let probabilities = score(&artifact.network, train, held, compute.into())?;
+        let train = &data.train;
+        let held = Past::of(&artifact.facts).held(scenario, path, sets, train)?;
+        let probabilities = score(&artifact.network, train, &held, compute.into())?;
         let labels = held.iter().map(|&index| train.labels[index]).collect();
         let scores = Scores::new("validation", probabilities, labels)?;
         self.measured.report = std::mem::take(&mut self.measured.report).validation(&scores);

@@ -153,3 +153,12 @@ fn packed_tiles_give_what_the_formula_says() {
     // Enough rows and weights that units share them out.
     compare(&Case::new(conv(520, 3, 1), [16, 3, 3], 17, 0.9));
 }
+
+#[test]
+fn dense_layers_give_it_in_parts_and_bands() {
+    // Lists of several parts forward, back and in the gradient; lines longer than a band; rows that leave
+    // tiles of four, two and one; two blocks.
+    compare(&Case::new(conv(39, 3, 1), [70, 2, 67], 3, 1.0));
+    compare(&Case::new(conv(15, 3, 2), [66, 9, 18], 17, 1.0));
+    compare(&Case::new(conv(30, 1, 1), [300, 9, 8], 17, 1.0));
+}
