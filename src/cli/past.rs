@@ -100,9 +100,12 @@ impl Past {
         train: &Dataset,
     ) -> Result<Vec<usize>, Fault> {
         let Some(seed) = self.seed_of(scenario) else {
-            let told = if self.is_empty() { "nothing".into() } else { self.told() };
+            let told = match self.is_empty() {
+                true => "on everything".into(),
+                false => format!("without {} only", self.told()),
+            };
             return Err(Fault::Usage(format!(
-                "--validation {scenario}: {} may have learnt from these samples; it was trained without {told}: train it with --without {scenario}",
+                "--validation {scenario}: {} may have learnt from these samples; it was trained {told}; train it with --without {scenario}",
                 path.display()
             )));
         };
