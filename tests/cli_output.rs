@@ -62,7 +62,7 @@ fn the_keys_of_every_result_stay_what_scripts_know() {
     let forget = json(home.path(), words);
     same_keys(
         &forget,
-        "command file id data model parent file_bytes scenario seed method plan forget_samples \
+        "command file id data model parent file_bytes scenario seed method tuned plan forget_samples \
          retain_samples test_samples dropped_weights rte_seconds machine models epochs anchor \
          warnings",
     );
