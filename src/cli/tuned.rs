@@ -1,6 +1,6 @@
 //! Settings of methods that came nearest to retraining, and the run that chose them.
 //!
-//! `unlearn experiment --tune` writes them; some are shipped (`models/tuned.toml`), and `unlearn forget
+//! `unlearn experiment --tune` writes them; some are shipped (`models/tuned/`), and `unlearn forget
 //! --tuned` takes them instead of a method's defaults. A method's own defaults stay those of its paper: what
 //! is best depends on network, mask and data, and is never taken unasked.
 
@@ -14,8 +14,9 @@ use super::setting::plain;
 use crate::base::disk::read_at_most;
 use crate::unlearn::Method;
 
-const SHIPPED: &str = include_str!("../../models/tuned.toml");
-const SHIPPED_NAME: &str = "models/tuned.toml";
+/// One file a network.
+const SHIPPED: [(&str, &str); 1] =
+    [("models/tuned/cnn28.toml", include_str!("../../models/tuned/cnn28.toml"))];
 /// The longest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -68,7 +69,11 @@ impl Tuned {
     /// # Errors
     /// If it cannot be read or says what is not understood, with its line.
     pub(super) fn read(path: Option<&Path>) -> Result<Self, Fault> {
-        let Some(path) = path else { return parse(SHIPPED, SHIPPED_NAME) };
+        let Some(path) = path else {
+            let files: Result<Vec<_>, _> =
+                SHIPPED.iter().map(|(name, text)| parse(text, name)).collect();
+            return Ok(Self { tuned: files?.into_iter().flat_map(|file| file.tuned).collect() });
+        };
         let bytes = read_at_most(path, MAX_BYTES).map_err(Fault::Given)?;
         let what = path.display().to_string();
         match std::str::from_utf8(&bytes) {
