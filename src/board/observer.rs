@@ -81,7 +81,7 @@ impl Sense for Sensors {
 /// What was seen since an observer began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Seen {
-    /// Seconds.
+    /// Seconds from the beginning to the last reading, which is what the energy is the energy of.
     pub seconds: f64,
     /// Readings.
     pub readings: u64,
@@ -179,7 +179,7 @@ impl Inner {
             (count > 0).then(|| Counter { name: now.name.clone(), count })
         };
         Seen {
-            seconds: self.watch.seconds(),
+            seconds: self.looked,
             readings: self.readings,
             joules: self.meter.joules(),
             energy_covers: self.now.covers(),

@@ -179,9 +179,7 @@ impl Judged {
         let (bytes, sparsity) = (artifact.bytes, artifact.network.sparsity());
         Ok(Self { measured, bytes, sparsity, id: artifact.id.to_string() })
     }
-}
 
-impl Judged {
     /// Adds VA, on what the file at `path` was trained without and is not to forget.
     fn validate(
         &mut self,

@@ -13,7 +13,7 @@ use crate::board::{
     Budget, Counter, Detected, Governor, Observer, Pauses, Seen, Sensors, SysRoot, Taken, Verdict,
     chosen, detect, detect_as,
 };
-use crate::erase::Gauge;
+use crate::erase::{Gauge, Gauged};
 use crate::train::Control;
 
 /// Which machine this is.
@@ -141,7 +141,8 @@ impl Machine {
         let observer: Arc<Observer> = self.governor.observer();
         Box::new(move || {
             let seen = observer.seen();
-            seen.joules.zip(seen.energy_covers)
+            let (joules, covers) = seen.joules.zip(seen.energy_covers)?;
+            Some(Gauged { joules, seconds: seen.seconds, covers })
         })
     }
 

@@ -3,9 +3,19 @@
 
 use super::home::Home;
 
-/// Joules that the machine took since somebody began to measure, and what they are the joules of; `None` where
-/// no sensor answered throughout.
-pub type Gauge = Box<dyn Fn() -> Option<(f64, String)> + Send>;
+/// What a gauge shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gauged {
+    /// Joules that the machine took since somebody began to measure.
+    pub joules: f64,
+    /// Seconds in which it took them, by the clock of whoever reads the sensors.
+    pub seconds: f64,
+    /// What they are the joules of, such as `module (VDD_IN)`.
+    pub covers: String,
+}
+
+/// Reads the sensors; `None` where none answered throughout.
+pub type Gauge = Box<dyn Fn() -> Option<Gauged> + Send>;
 
 /// What is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +34,12 @@ pub(super) struct Energy {
 }
 
 impl Energy {
+    fn shows(&self) -> Option<Gauged> {
+        self.gauge.as_ref().and_then(|gauge| gauge())
+    }
+
     fn now(&self) -> Option<f64> {
-        self.gauge.as_ref().and_then(|gauge| gauge()).map(|(joules, _)| joules)
+        self.shows().map(|shown| shown.joules)
     }
 
     fn since(&self) -> Option<f64> {
@@ -77,9 +91,9 @@ impl Home {
         self.energy.limit = joules;
     }
 
-    /// Joules since the gauge began.
-    pub(super) fn joules_now(&self) -> Option<f64> {
-        self.energy.now()
+    /// What the gauge shows.
+    pub(super) fn gauged(&self) -> Option<Gauged> {
+        self.energy.shows()
     }
 
     /// Joules that what is under way may still take.
@@ -102,7 +116,7 @@ impl Home {
 
     /// What is measured, such as `module (VDD_IN)`.
     pub(super) fn energy_covers(&self) -> Option<String> {
-        self.energy.gauge.as_ref().and_then(|gauge| gauge()).map(|(_, covers)| covers)
+        self.gauged().map(|shown| shown.covers)
     }
 
     /// Nothing is under way any more.

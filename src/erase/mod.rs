@@ -55,7 +55,7 @@ mod witness;
 
 pub use adapt::{Adapted, default_recipe};
 pub use closure::{Collected, Derived};
-pub use energy::{Gauge, Overrun};
+pub use energy::{Gauge, Gauged, Overrun};
 pub use error::HomeError;
 pub use gate::{EachVerdict, Gated, Limits};
 pub use home::{Home, Setup, file_keys, keys_of, lock_path, new_keys};

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::cost::Pace;
+use super::energy::Gauged;
 use super::error::HomeError;
 use super::home::Home;
 use super::job::Job;
@@ -107,7 +108,7 @@ impl Home {
         let live = self.state.live_model().filter(|model| model.holds(people)).cloned();
         let ancestor = self.clean_ancestor(people).cloned();
         let mut ways = Vec::new();
-        let (began, watch) = (self.joules_now(), Stopwatch::start());
+        let began = self.gauged();
         let settling;
         if live.is_none() && !in_base {
             settling = self.settling_seconds(self.pace(&[], people)?.scan_seconds())?;
@@ -127,8 +128,12 @@ impl Home {
             ways.push(replay);
             ways.extend(if nothing { [reset, approximate] } else { [approximate, reset] });
         }
-        let watts =
-            self.joules_now().zip(began).map(|(now, began)| (now - began) / watch.seconds());
+        // By the sensors' own clock: another would count what passes between the two.
+        let power = |(now, then): (Gauged, Gauged)| {
+            let seconds = now.seconds - then.seconds;
+            (seconds > 0.0).then(|| (now.joules - then.joules) / seconds)
+        };
+        let watts = self.gauged().zip(began).and_then(power);
         for way in &mut ways {
             way.settling = settling + way.judging;
             way.joules = watts.map(|watts| watts * way.whole());

@@ -171,3 +171,13 @@ fn patterned(network: &Network, scores: &[f32], pattern: Pattern) -> Vec<Mask> {
     };
     network.parameters.iter().map(one).collect()
 }
+/// The share of weights that is gone after round `round` of `rounds`, from 1 on, where `before` of them were gone at
+/// the start and `sparsity` are at the end: the same share of what is left goes in each round (iterative
+/// magnitude pruning, Frankle and Carbin, ICLR 2019).
+pub fn gone_after(round: usize, rounds: usize, before: f64, sparsity: f64) -> f64 {
+    if round == rounds {
+        return sparsity;
+    }
+    let left = (1.0 - sparsity) / (1.0 - before);
+    1.0 - (1.0 - before) * left.powf(round as f64 / rounds as f64)
+}

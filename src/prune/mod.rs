@@ -21,7 +21,7 @@ mod structured;
 mod synflow;
 
 pub use allocate::{Allocation, Budget, Pattern};
-pub use choose::{Choice, masks};
+pub use choose::{Choice, gone_after, masks};
 pub use criterion::Criterion;
 pub use rewind::rewind;
 pub use slope::Samples;

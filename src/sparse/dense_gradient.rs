@@ -50,12 +50,12 @@ impl Unit<'_> {
         let (terms, from) = (rows.list(row).0.len(), rows.list(row).1);
         let base = from - rows.list(self.rows.start).1;
         let parts = terms.div_ceil(PART);
-        let mut sums = vec![[0.0; LANES]; R * terms.min(PART)];
+        let mut sums = Vec::new();
         for part in 0..parts {
             let (first, end) = (part * terms / parts, (part + 1) * terms / parts);
-            let sums = &mut sums[..R * (end - first)];
-            sums.fill([0.0; LANES]);
-            self.part::<L, R, K>(row, first..end, sums);
+            sums.clear();
+            sums.resize(R * (end - first), [0.0; LANES]);
+            self.part::<L, R, K>(row, first..end, &mut sums);
             for (i, sum) in sums.iter().enumerate() {
                 let (k, r) = (first + i / R, i % R);
                 self.grad[base + r * terms + k] += L::sum(L::of(sum));

@@ -7,7 +7,7 @@ use super::super::setting::plain;
 use crate::base::units::Bytes;
 use crate::data::Augment;
 use crate::format::Dtype;
-use crate::prune::{Allocation, Criterion};
+use crate::prune::{Allocation, Criterion, gone_after};
 use crate::train::{Recipe, Schedule};
 use crate::unlearn::Method;
 
@@ -123,8 +123,7 @@ pub(super) struct Masking {
 impl Masking {
     /// What round `round` of `iterations` does, from 1 on, as if it were the only one.
     pub(super) fn round(&self, round: usize) -> Self {
-        let left = (1.0 - self.sparsity).powf(round as f64 / self.iterations.max(1) as f64);
-        let sparsity = if round == self.iterations { self.sparsity } else { 1.0 - left };
+        let sparsity = gone_after(round, self.iterations, 0.0, self.sparsity);
         Self { sparsity, iterations: 1, ..self.clone() }
     }
 

@@ -9,7 +9,7 @@ use super::start::Start;
 use crate::base::rng::Stream;
 use crate::data::Dataset;
 use crate::model::Network;
-use crate::prune::{Allocation, Choice, Criterion, Pattern, Samples};
+use crate::prune::{Allocation, Choice, Criterion, Pattern, Samples, gone_after};
 use crate::sparse::Mask;
 use crate::train::fits;
 
@@ -126,11 +126,7 @@ impl Plan {
 
     /// The share that is gone after round `round` (from 1): the same share of what is left goes in each.
     pub(super) fn after(&self, round: usize) -> f64 {
-        if round == self.rounds {
-            return self.sparsity;
-        }
-        let left = (1.0 - self.sparsity) / (1.0 - self.before);
-        1.0 - (1.0 - self.before) * left.powf(round as f64 / self.rounds as f64)
+        gone_after(round, self.rounds, self.before, self.sparsity)
     }
 
     /// The masks of round `round`. `now` is what the round before left.
