@@ -345,7 +345,8 @@ fn clients_that_break_off_or_flood_leave_the_server_answering() {
     let asks = |line: &[u8]| -> Value {
         for _ in 0..1000 {
             let mut stream = connect();
-            stream.write_all(line).unwrap();
+            // One that is turned away may be closed before it has said all.
+            let _ = stream.write_all(line);
             let mut answer = String::new();
             BufReader::new(stream).read_line(&mut answer).unwrap();
             // Those that broke off are still being taken leave of.
@@ -357,12 +358,12 @@ fn clients_that_break_off_or_flood_leave_the_server_answering() {
         panic!("connections that broke off keep their place");
     };
     for _ in 0..100 {
-        connect().write_all(b"{\"command\": \"erase\", \"subjects\": [\"h1\"").unwrap();
+        let _ = connect().write_all(b"{\"command\": \"erase\", \"subjects\": [\"h1\"");
         drop(connect());
     }
     // Asked, and gone before the answer.
     for _ in 0..20 {
-        connect().write_all(b"{\"command\": \"status\"}\n").unwrap();
+        let _ = connect().write_all(b"{\"command\": \"status\"}\n");
     }
     let wrong: [&[u8]; 5] =
         [b"\n", b"\xff\xfe\n", b"[1,2\n", b"{\"command\": \"erase\"}\n", b"null\n"];

@@ -40,10 +40,13 @@ pub(super) fn ask(folder: &Path, call: &Call) -> Result<Value, Fault> {
     let mut stream = UnixStream::connect(path_of(folder)).map_err(|_| busy())?;
     let mut line = serde_json::to_vec(call).unwrap_or_default();
     line.push(b'\n');
-    let lost = |error: std::io::Error| Fault::Socket(error.to_string());
-    stream.write_all(&line).map_err(lost)?;
+    // Who turns us away says so and closes, perhaps before all is sent: what it said counts then.
+    let sent = stream.write_all(&line);
     let mut answer = Vec::new();
-    BufReader::new(stream.take(MAX_LINE)).read_until(b'\n', &mut answer).map_err(lost)?;
+    let read = BufReader::new(stream.take(MAX_LINE)).read_until(b'\n', &mut answer);
+    if answer.is_empty() {
+        sent.and(read.map(drop)).map_err(|error| Fault::Socket(error.to_string()))?;
+    }
     let reply: Reply = serde_json::from_slice(&answer).map_err(|_| {
         Fault::Socket("the process that has the home ended before it answered; ask again".into())
     })?;
@@ -52,5 +55,29 @@ pub(super) fn ask(folder: &Path, call: &Call) -> Result<Value, Fault> {
         Reply { error, code, .. } => {
             Err(Fault::Refused { what: error.unwrap_or_default(), code: code.max(1) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::home::call::Line;
+
+    #[test]
+    fn who_is_turned_away_while_it_still_speaks_hears_why() {
+        let home = tempfile::tempdir().unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(path_of(home.path())).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"{\"ok\": false, \"error\": \"full\", \"code\": 4}\n").unwrap();
+        });
+        // More than a socket holds, so that the other end closes before all is sent.
+        let long = Line { values: vec![0.5; 1 << 20], ..Line::default() };
+        let refused = ask(home.path(), &Call::Predict { samples: vec![long] });
+        assert!(
+            matches!(&refused, Err(Fault::Refused { what, code: 4 }) if what == "full"),
+            "{refused:?}"
+        );
+        server.join().unwrap();
     }
 }
