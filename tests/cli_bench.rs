@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::program::{done, folder, json, refused};
+use common::program::{Said, command, done, folder, json, judged, refused};
 use serde_json::Value;
 
 fn same_keys(value: &Value, expected: &str) {
@@ -160,4 +160,67 @@ fn two_results_are_put_side_by_side_with_what_makes_them_different() {
     ] {
         refused(home.path(), &format!("bench {words}"), code, phrases);
     }
+}
+
+/// A table that packs from this reuse on, in every pass.
+fn table(least: &str) -> String {
+    let isa = unlearn::sparse::Isa::best().name();
+    format!(
+        "isa = \"{isa}\"\n[packs-from]\nforward = {least}\ninput-gradient = {least}\nweight-gradient = {least}\n"
+    )
+}
+
+#[test]
+fn a_machine_measures_a_table_of_kernels_and_every_command_goes_by_it() {
+    let home = folder();
+    let tuned = json(home.path(), "bench tune --out kernels.toml --repetitions 1");
+    same_keys(&tuned, "command what file plan threads before packs_from cells void machine");
+    let cells = tuned["cells"].as_array().unwrap();
+    assert!(cells.len() > 50, "{tuned}");
+    for cell in cells {
+        same_keys(cell, "layer density pass reuse streamed_seconds packed_seconds packed");
+        let key = cell["pass"].as_str().unwrap().replace(' ', "_");
+        let least = tuned["packs_from"][&key].as_f64().unwrap_or(f64::INFINITY);
+        assert_eq!(cell["packed"], number(cell, "reuse") >= least, "{cell}");
+    }
+    // Names a table, then runs.
+    let under = |file: &str, words: &str| -> Said {
+        command(home.path(), words).env("UNLEARN_KERNELS", file).output().unwrap().into()
+    };
+    assert_eq!(under("kernels.toml", "inspect base.esm").code, Some(0));
+    done(
+        home.path(),
+        "prune --model base.esm --data made --sparsity 0.5 --epochs 0 --rewind none --out p.esm",
+    );
+    let mut plans = Vec::new();
+    for (file, least) in [("all.toml", "0.0"), ("none.toml", "inf")] {
+        fs::write(home.path().join(file), table(least)).unwrap();
+        let said = under(file, "inspect p.esm --plan --json");
+        let told: Value = serde_json::from_str(&said.out).unwrap();
+        let kernels = told["layers"].to_string();
+        assert_eq!(kernels.contains("packed"), least == "0.0", "{told}");
+        let words = "forget --model p.esm --data made --scenario class=0 --method fine-tune --epochs 1 --no-measure";
+        let said = under(file, &format!("{words} --out {least}.esm"));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let facts = json(home.path(), &format!("inspect {least}.esm"));
+        plans.push(facts["facts"]["plan"].as_str().unwrap_or_else(|| panic!("{facts}")).to_owned());
+    }
+    assert!(
+        plans[0].ends_with(" kernels=0/0/0") && plans[1].ends_with(" kernels=inf/inf/inf"),
+        "{plans:?}"
+    );
+
+    for (text, phrases) in [
+        (
+            table("27.0").replace("isa = ", "isa = \"mips\" # "),
+            &["wrong.toml", "mips", "bench tune"][..],
+        ),
+        (table("-1.0"), &["wrong.toml", "packs-from.forward", "-1"]),
+        (table("27.0").replace("weight-gradient", "weight"), &["wrong.toml", "line 5", "weight"]),
+    ] {
+        fs::write(home.path().join("wrong.toml"), text).unwrap();
+        judged("methods", &under("wrong.toml", "methods"), 2, phrases);
+    }
+    judged("methods", &under("nowhere.toml", "methods"), 3, &["nowhere.toml"]);
+    refused(home.path(), "bench tune --out p.esm", 2, &["p.esm", ".toml"]);
 }

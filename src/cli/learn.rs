@@ -297,9 +297,13 @@ mod tests {
             let facts = Facts::new(Provenance::Undeclared).with("plan", plan(compute));
             assert_eq!(planned(&facts), Some(compute));
         }
-        for wrong in
-            ["cpu/", "cpu/abacus", "cpu/portable micro-batch=0", "cpu/portable micro-batch=x"]
-        {
+        for wrong in [
+            "cpu/",
+            "cpu/abacus",
+            "cpu/portable kernels=1/2/3",
+            "cpu/portable micro-batch=0",
+            "cpu/portable micro-batch=x",
+        ] {
             let facts = Facts::new(Provenance::Undeclared).with("plan", wrong);
             assert_eq!(planned(&facts), None, "{wrong}");
         }

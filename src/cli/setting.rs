@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::fault::Fault;
 use super::poison::Poison;
-use crate::base::disk::{Disk, DiskError, FileDisk, replace};
+use crate::base::disk::{Disk, DiskError, FileDisk, read_at_most, replace};
 use crate::base::units::Bytes;
 use crate::data::{self, Extraction, Reading, Room, Scenario, Splits};
 use crate::format::{AnchorSet, ClassesAndFeatures, Dtype, Entry, Facts, Features};
@@ -38,6 +39,7 @@ impl Common {
         let threads = self.threads.map_or(0, usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|error| Fault::Usage(format!("threads cannot be started: {error}")))?;
+        super::kernels::prepare()?;
         super::watch::listen()
     }
 }
@@ -83,6 +85,37 @@ pub(super) fn complain(text: &str) {
 /// The best instruction set here.
 pub(super) fn isa() -> Isa {
     Isa::best()
+}
+
+/// Reads a file of settings in TOML; `what` begins the sentence that says it is TOML text.
+///
+/// # Errors
+/// If it cannot be read, is longer than `most`, or says what is not understood, with its line.
+pub(super) fn read_toml<T: DeserializeOwned>(
+    path: &Path,
+    most: u64,
+    what: &str,
+) -> Result<T, Fault> {
+    let bytes = read_at_most(path, most).map_err(Fault::Given)?;
+    let name = path.display().to_string();
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse_toml(text, &name),
+        Err(fault) => Err(Fault::Input {
+            what: name,
+            at: format!("byte {}", fault.valid_up_to()),
+            why: format!("this is not UTF-8; {what} TOML text"),
+        }),
+    }
+}
+
+/// The same, of a text; `name` is for the error.
+pub(super) fn parse_toml<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Fault> {
+    toml::from_str(text).map_err(|fault: toml::de::Error| {
+        let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+        let at =
+            fault.span().map_or("as a whole".into(), |span| format!("line {}", line(span.start)));
+        Fault::Input { what: name.into(), at, why: fault.message().replace('\n', ": ") }
+    })
 }
 
 /// Where data lies, and how much memory it may take.
@@ -197,13 +230,23 @@ pub(super) fn check_output(path: &Path) -> Result<(), Fault> {
     check_output_of("--out", path)
 }
 
-/// Refuses a page, named by `option`, that cannot be written. Its ending keeps a model or data that is
-/// read from being written over.
+/// Refuses a page, named by `option`, that cannot be written.
 pub(super) fn check_page(option: &str, path: &Path) -> Result<(), Fault> {
-    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("html")) {
+    check_ending(option, path, "a page", "html")
+}
+
+/// Refuses `what`, named by `option`, that cannot be written. Its ending keeps a model or data that is
+/// read from being written over.
+pub(super) fn check_ending(
+    option: &str,
+    path: &Path,
+    what: &str,
+    ending: &str,
+) -> Result<(), Fault> {
+    match path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)) {
         true => check_output_of(option, path),
         false => Err(Fault::Usage(format!(
-            "{option} is {}; a page has a name that ends in .html",
+            "{option} is {}; {what} has a name that ends in .{ending}",
             path.display()
         ))),
     }

@@ -260,8 +260,8 @@ struct Begun<'a> {
     past: &'a Past,
 }
 
-/// The state that the checkpoint holds, and how its run computes. Neither where the machine lacks
-/// that set: the run begins anew, because other rounding would be another run.
+/// The state that the checkpoint holds, and how its run computes. Neither where this process cannot
+/// compute so: the run begins anew, because other rounding would be another run.
 fn resumed(
     args: &Args,
     Begun { network, body, digest, past }: Begun<'_>,
@@ -319,7 +319,7 @@ fn resumed(
             Ok((Some(State { network: artifact.network, momentum, epoch }), Some(compute)))
         }
         None => {
-            out.say("the checkpoint's instruction set is not here: beginning anew");
+            out.say("what the checkpoint was computed with is not here (device, instruction set, table of kernels): beginning anew");
             Ok((None, None))
         }
     }

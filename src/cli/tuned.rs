@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fault::Fault;
-use super::setting::plain;
-use crate::base::disk::read_at_most;
+use super::setting::{parse_toml, plain, read_toml};
 use crate::unlearn::Method;
 
 /// One file a network.
@@ -70,23 +69,11 @@ impl Tuned {
     /// If it cannot be read or says what is not understood, with its line.
     pub(super) fn read(path: Option<&Path>) -> Result<Self, Fault> {
         let Some(path) = path else {
-            let files: Result<Vec<_>, _> =
-                SHIPPED.iter().map(|(name, text)| parse(text, name)).collect();
+            let files: Result<Vec<Self>, _> =
+                SHIPPED.iter().map(|(name, text)| parse_toml(text, name)).collect();
             return Ok(Self { tuned: files?.into_iter().flat_map(|file| file.tuned).collect() });
         };
-        let bytes = read_at_most(path, MAX_BYTES).map_err(Fault::Given)?;
-        let what = path.display().to_string();
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => parse(text, &what),
-            Err(fault) => {
-                let at = format!("byte {}", fault.valid_up_to());
-                Err(Fault::Input {
-                    what,
-                    at,
-                    why: "this is not UTF-8; settings are TOML text".into(),
-                })
-            }
-        }
+        read_toml(path, MAX_BYTES, "settings are")
     }
 
     /// The settings of `method` for a network: of those for its name and this kind of scenario, what
@@ -149,15 +136,6 @@ impl Entry {
     }
 }
 
-fn parse(text: &str, what: &str) -> Result<Tuned, Fault> {
-    toml::from_str(text).map_err(|fault: toml::de::Error| {
-        let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
-        let at =
-            fault.span().map_or("as a whole".into(), |span| format!("line {}", line(span.start)));
-        Fault::Input { what: what.into(), at, why: fault.message().replace('\n', ": ") }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_and_the_nearest_sparsity_is_found() {
         let all = Tuned { tuned: vec![entry(0.0, 0.1), entry(0.95, 2.5)] };
-        let read = parse(&all.text(), "here").unwrap();
+        let read = parse_toml::<Tuned>(&all.text(), "here").unwrap();
         assert_eq!(read, all);
         let found =
             |sparsity| read.find("influence", ("cnn28", sparsity), "class=4").unwrap().sparsity;
@@ -203,13 +181,13 @@ mod tests {
     fn the_shipped_settings_are_understood() {
         let shipped = Tuned::read(None).unwrap();
         assert!(shipped.tuned.iter().all(|entry| entry.chosen.points > 1));
-        assert_eq!(parse(&shipped.text(), "again").unwrap(), shipped);
+        assert_eq!(parse_toml::<Tuned>(&shipped.text(), "again").unwrap(), shipped);
     }
 
     #[test]
     fn a_wrong_word_is_told_with_its_line() {
         let text = Tuned { tuned: vec![entry(0.0, 0.1)] }.text().replace("alpha =", "alpa =");
-        let told = parse(&text, "x.toml").unwrap_err().to_string();
+        let told = parse_toml::<Tuned>(&text, "x.toml").unwrap_err().to_string();
         assert!(
             told.contains("x.toml") && told.contains("line") && told.contains("alpa"),
             "{told}"

@@ -7,6 +7,7 @@ use super::gather::Call;
 use super::lanes::{Isa, sum_lanes};
 use super::mask::Mask;
 use super::passes::{GradientPass, Kernels, Pass, forward_passes, phase_pass, taps, whole_sweep};
+use super::table::KernelTable;
 use super::weight_gradient::{OutputPlaces, weight_gradient};
 
 /// The shape of a convolution. A linear layer is one whose kernel covers the whole input.
@@ -86,14 +87,10 @@ pub struct ConvPlan {
 }
 
 impl ConvPlan {
-    /// Makes the passes of `shape` over `input`, for the weights in `mask`.
-    ///
-    /// `output`, `dout` and `dinput` are the geometries of the output, of its gradient and of the
-    /// input's gradient. Without `dinput`, [`ConvPlan::input_gradient`] may not be called.
+    /// As [`ConvPlan::by`], by the table in force.
     ///
     /// # Panics
-    /// If the geometries do not fit the shape, a halo is smaller than [`ConvShape::input_halo`] or
-    /// [`ConvShape::output_halo`] say, or the mask is not one of this layer's weights.
+    /// As [`ConvPlan::by`].
     pub fn new(
         shape: ConvShape,
         mask: &Mask,
@@ -101,6 +98,23 @@ impl ConvPlan {
         output: Blocked,
         dout: Blocked,
         dinput: Option<Blocked>,
+    ) -> Self {
+        Self::by(KernelTable::in_force(), shape, mask, (input, output, dout, dinput))
+    }
+
+    /// Makes the passes of `shape` over `input`, for the weights in `mask`, by the kernels of `table`.
+    ///
+    /// `output`, `dout` and `dinput` are the geometries of the output, of its gradient and of the
+    /// input's gradient. Without `dinput`, [`ConvPlan::input_gradient`] may not be called.
+    ///
+    /// # Panics
+    /// If the geometries do not fit the shape, a halo is smaller than [`ConvShape::input_halo`] or
+    /// [`ConvShape::output_halo`] say, or the mask is not one of this layer's weights.
+    pub fn by(
+        table: KernelTable,
+        shape: ConvShape,
+        mask: &Mask,
+        (input, output, dout, dinput): (Blocked, Blocked, Blocked, Option<Blocked>),
     ) -> Self {
         let all = [Some(input), Some(output), Some(dout), dinput];
         assert!(all.iter().flatten().all(Blocked::fits), "a block exceeds 32 bits");
@@ -120,7 +134,7 @@ impl ConvPlan {
         assert_eq!(mask.len(), shape.weights(input.channels), "the mask is another layer's");
         assert!(reaches(input.halo, shape.input_halo()), "the input's halo is too small");
         let taps = taps(&shape, mask, input.channels);
-        let (forward, gradient) = forward_passes(&shape, &taps, input, output);
+        let (forward, gradient) = forward_passes(table, &shape, &taps, input, output);
         let (mut passes, mut order) = (Vec::new(), Vec::new());
         if let Some(dinput) = dinput.filter(|_| shape.covers(size)) {
             passes.push(Pass::Streamed(whole_sweep(&taps, dinput, dout, &mut order)));
@@ -132,7 +146,7 @@ impl ConvPlan {
             let [rows, columns] = shape.stride;
             for phase in 0..rows * columns {
                 let phase = [phase / columns, phase % columns];
-                passes.push(phase_pass(&shape, &taps, dinput, dout, phase, &mut order));
+                passes.push(phase_pass(table, &shape, &taps, dinput, dout, phase, &mut order));
             }
         }
         let dinput_block = dinput.map_or(0, |dinput| dinput.block());
@@ -176,6 +190,16 @@ impl ConvPlan {
             input_gradient: phases.join(", "),
             weight_gradient: self.gradient.told(&self.forward),
         }
+    }
+
+    /// How often the forward pass, the input's gradient (its first phase) and the weights' gradient read what
+    /// they pack, as [`KernelTable`] counts it; none for a pass that does not pack.
+    pub fn reuse(&self) -> [Option<f64>; 3] {
+        let gradient = match &self.gradient {
+            GradientPass::Packed(packed) => Some(packed.reuse),
+            _ => None,
+        };
+        [self.forward.reuse(), self.backward.first().and_then(Pass::reuse), gradient]
     }
 
     /// Bytes of the indices that the three passes read.

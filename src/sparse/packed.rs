@@ -23,17 +23,14 @@ use super::tiles::{Chunks, Pile, Term, Tiles, scratch};
 const WINDOW: f64 = 30e3;
 /// Terms of a chunk, at the fewest and at the most.
 const CHUNK: [usize; 2] = [8, 32];
-/// Terms that must read a plane on average, for packing it to pay.
-const REUSE: f64 = 27.0;
 /// Rows below which a layer is not shared out among units: each unit packs for itself.
 const SHARE: usize = 256;
 
-/// Whether packing pays where so many terms read so many planes, if `least` of them must read each
-/// where three points are packed for a place.
-pub(super) fn pays(tiles: &Tiles, terms: usize, planes: usize, least: f64) -> bool {
+/// The reuse of a pass in which so many terms read so many planes, as [`super::table`] counts it.
+pub(super) fn reuse(tiles: &Tiles, terms: usize, planes: usize) -> f64 {
     let reuse = terms as f64 / planes.max(1) as f64 * tiles.used();
     let amplification = tiles.window() as f64 / (tiles.size[0] * tiles.size[1]) as f64;
-    reuse >= least * amplification / 3.0
+    reuse / (amplification / 3.0)
 }
 
 /// A sweep over packed patches.
@@ -47,22 +44,25 @@ pub(super) struct Packed {
     /// Values between places of the output.
     step: [usize; 2],
     planes: usize,
+    pub(super) reuse: f64,
 }
 
 impl Packed {
     /// A sweep of `lists` over `from`, writing places `walk` from `origin` on in each of `planes`
-    /// planes. Nothing if packing would not pay.
+    /// planes. Nothing if planes are reused less than `least`.
     pub(super) fn new(
         from: Blocked,
         lists: &[Vec<(Term, u32)>],
         walk: &Walk,
         steps: [usize; 2],
         (origin, plane): (usize, usize),
+        least: f64,
     ) -> Option<Self> {
         let terms = || lists.iter().flatten().map(|(term, _)| *term);
         let tiles = Tiles::new(from, terms(), walk.places, steps, SUMS);
         let count = terms().count();
-        if !pays(&tiles, count, from.channels, REUSE) {
+        let reuse = reuse(&tiles, count, from.channels);
+        if reuse < least {
             return None;
         }
         let window = WINDOW / (tiles.window() * 32) as f64;
@@ -74,7 +74,7 @@ impl Packed {
         let furthest = origin + last(0) + last(1) + LANES;
         assert!(furthest <= plane, "a row writes {furthest} values into a plane of {plane}");
         let planes = lists.len();
-        Some(Self { tiles, chunks, origin, plane, step: walk.output, planes })
+        Some(Self { tiles, chunks, origin, plane, step: walk.output, planes, reuse })
     }
 
     /// Values that a thread needs while it runs.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::blocked::{Blocked, LANES};
 use super::gather::Walk;
 use super::lanes::{Isa, Lanes, Task, array_of};
-use super::packed::pays;
+use super::packed::reuse;
 use super::rows::{PRIVATE, UNITS};
 use super::strip::{SUMS, Strip};
 use super::tiles::{Chunks, Pile, Term, Tiles, scratch};
@@ -21,8 +21,6 @@ use super::weight_gradient::OutputPlaces;
 
 /// Places of a tile: enough that a weight's sum over lanes at its end weighs little.
 const PLACES: usize = 16;
-/// Terms that must read a plane on average, for packing it to pay.
-const REUSE: f64 = 20.0;
 /// Rows of a pile where they may not: each pile packs for itself.
 const PILE: usize = 256;
 
@@ -33,20 +31,23 @@ pub(super) struct PackedGradient {
     chunks: Chunks,
     /// Where each pile's weights begin, and the end of the last.
     starts: Vec<usize>,
+    pub(super) reuse: f64,
 }
 
 impl PackedGradient {
-    /// Nothing if packing would not pay.
+    /// Nothing if planes are reused less than `least`.
     pub(super) fn new(
         from: Blocked,
         lists: &[Vec<(Term, u32)>],
         walk: &Walk,
         steps: [usize; 2],
+        least: f64,
     ) -> Option<Self> {
         let terms = || lists.iter().flatten().map(|(term, _)| *term);
         let tiles = Tiles::new(from, terms(), walk.places, steps, PLACES);
         let count = terms().count();
-        if !pays(&tiles, count, from.channels, REUSE) {
+        let reuse = reuse(&tiles, count, from.channels);
+        if reuse < least {
             return None;
         }
         let piles = if count <= PRIVATE { 1 } else { (lists.len() / PILE).clamp(1, UNITS) };
@@ -56,7 +57,7 @@ impl PackedGradient {
             let terms: usize = lists[pile.rows.clone()].iter().map(Vec::len).sum();
             starts.push(starts[starts.len() - 1] + terms);
         }
-        Some(Self { tiles, chunks, starts })
+        Some(Self { tiles, chunks, starts, reuse })
     }
 
     pub(super) fn told(&self) -> String {

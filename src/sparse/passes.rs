@@ -11,6 +11,7 @@ use super::mask::Mask;
 use super::packed::Packed;
 use super::packed_gradient::PackedGradient;
 use super::rows::Rows;
+use super::table::KernelTable;
 use super::tiles::Term;
 
 /// A weight that exists, taken apart.
@@ -79,6 +80,14 @@ impl Pass {
         }
     }
 
+    /// How often it reads what it packs, if it packs.
+    pub(super) fn reuse(&self) -> Option<f64> {
+        match self {
+            Self::Streamed(_) => None,
+            Self::Packed(packed) => Some(packed.reuse),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Streamed(sweep) => sweep.rows.bytes(),
@@ -127,6 +136,7 @@ fn lists(rows: usize, terms: usize) -> Vec<Vec<(Term, u32)>> {
 
 /// The forward pass, and how the gradient of the weights is made.
 pub(super) fn forward_passes(
+    table: KernelTable,
     shape: &ConvShape,
     taps: &[Tap],
     input: Blocked,
@@ -152,8 +162,9 @@ pub(super) fn forward_passes(
     if walk.places == [1, 1] || shape.groups > 1 || taps.len() == shape.weights(input.channels) {
         return (Pass::Streamed(streamed()), GradientPass::Forward);
     }
-    let packed = Packed::new(input, &lists, &walk, shape.stride, (origin, output.plane()));
-    let gradient = PackedGradient::new(input, &lists, &walk, shape.stride);
+    let packed =
+        Packed::new(input, &lists, &walk, shape.stride, (origin, output.plane()), table.forward);
+    let gradient = PackedGradient::new(input, &lists, &walk, shape.stride, table.weight_gradient);
     let gradient = gradient.map(|gradient| GradientPass::Packed(Box::new(gradient)));
     match (packed, gradient) {
         (None, gradient) => (Pass::Streamed(streamed()), gradient.unwrap_or(GradientPass::Forward)),
@@ -195,6 +206,7 @@ pub(super) fn whole_sweep(
 
 /// The input gradient at the places `phase`, `phase + stride`, ... of both directions.
 pub(super) fn phase_pass(
+    table: KernelTable,
     shape: &ConvShape,
     taps: &[Tap],
     input: Blocked,
@@ -230,7 +242,7 @@ pub(super) fn phase_pass(
     let whole = taps.len() == shape.weights(input.channels) || walk.places.contains(&0);
     if !whole && shape.groups == 1 {
         let to = (first, input.plane());
-        if let Some(packed) = Packed::new(dout, &lists, &walk, [1, 1], to) {
+        if let Some(packed) = Packed::new(dout, &lists, &walk, [1, 1], to, table.input_gradient) {
             let all: Vec<u32> = lists.into_iter().flatten().map(|(_, k)| k).collect();
             order.extend(packed.chunks.order().map(|at| all[at]));
             return Pass::Packed(Box::new(packed));

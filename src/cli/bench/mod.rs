@@ -11,6 +11,8 @@ mod resident;
 mod step;
 mod subject;
 mod timings;
+mod trial;
+mod tune;
 
 use clap::Subcommand;
 
@@ -43,6 +45,8 @@ enum What {
     Load(load::Args),
     /// One person leaves a household, by each way
     Erase(erase::Args),
+    /// Which kernels this machine should take
+    Tune(tune::Args),
 }
 
 impl Args {
@@ -54,6 +58,7 @@ impl Args {
             What::Latency(args) => &args.common,
             What::Load(args) => &args.common,
             What::Erase(args) => &args.common,
+            What::Tune(args) => &args.common,
         }
     }
 }
@@ -66,6 +71,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         What::Latency(args) => latency::run(args, out),
         What::Load(args) => load::run(args, out),
         What::Erase(args) => erase::run(args, out),
+        What::Tune(args) => tune::run(args, out),
     }
 }
 

@@ -37,7 +37,11 @@ pub fn path_of(folder: &Path) -> PathBuf {
 /// Asks the process that has the home in `folder`.
 pub(super) fn ask(folder: &Path, call: &Call) -> Result<Value, Fault> {
     let busy = || Fault::Home(crate::erase::HomeError::Busy { path: folder.to_path_buf() });
-    let mut stream = UnixStream::connect(path_of(folder)).map_err(|_| busy())?;
+    ask_over(UnixStream::connect(path_of(folder)).map_err(|_| busy())?, call)
+}
+
+/// The same, over a connection.
+fn ask_over(mut stream: UnixStream, call: &Call) -> Result<Value, Fault> {
     let mut line = serde_json::to_vec(call).unwrap_or_default();
     line.push(b'\n');
     // Who turns us away says so and closes, perhaps before all is sent: what it said counts then.
@@ -65,15 +69,13 @@ mod tests {
 
     #[test]
     fn who_is_turned_away_while_it_still_speaks_hears_why() {
-        let home = tempfile::tempdir().unwrap();
-        let listener = std::os::unix::net::UnixListener::bind(path_of(home.path())).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"{\"ok\": false, \"error\": \"full\", \"code\": 4}\n").unwrap();
+            theirs.write_all(b"{\"ok\": false, \"error\": \"full\", \"code\": 4}\n").unwrap();
         });
         // More than a socket holds, so that the other end closes before all is sent.
         let long = Line { values: vec![0.5; 1 << 20], ..Line::default() };
-        let refused = ask(home.path(), &Call::Predict { samples: vec![long] });
+        let refused = ask_over(ours, &Call::Predict { samples: vec![long] });
         assert!(
             matches!(&refused, Err(Fault::Refused { what, code: 4 }) if what == "full"),
             "{refused:?}"

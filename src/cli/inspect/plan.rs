@@ -5,18 +5,19 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::fault::Fault;
+use crate::cli::learn;
 use crate::cli::setting::{self, Out};
 use crate::cli::table::Table;
 use crate::format::ModelFile;
 use crate::model::{Mode, Plan, file};
-use crate::sparse::{Isa, LANES};
+use crate::sparse::{KernelTable, LANES};
 
 pub(super) fn run(path: &Path, out: &Out) -> Result<(), Fault> {
     let wrong = |source| Fault::Format { path: path.to_path_buf(), source };
     let opened = ModelFile::open(path).map_err(wrong)?;
     opened.verify().map_err(wrong)?;
     let network = file::read(&opened, path)?.network;
-    let isa = Isa::best().name();
+    let plan = learn::plan(setting::isa());
     let mut table =
         Table::new(["layer", "density", "forward", "input gradient", "weight gradient"]);
     let mut layers = Vec::new();
@@ -40,11 +41,12 @@ pub(super) fn run(path: &Path, out: &Out) -> Result<(), Fault> {
             "weight_gradient": kernels.weight_gradient }));
     }
     let text = format!(
-        "{}: cpu/{isa}\n\n{table}\npacked RxC*T by N: tiles of R by C places, T of them copied together, lists \
+        "{}: {plan}; passes pack from a reuse of {} on\n\n{table}\npacked RxC*T by N: tiles of R by C places, T of them copied together, lists \
          in chunks of N;\nstreamed: lists of their own, the input where it lies; dense: one list for all rows\n",
         path.display(),
+        KernelTable::in_force(),
     );
     let file = setting::told(path);
-    let value = json!({ "command": "inspect", "file": file, "plan": format!("cpu/{isa}"), "layers": layers });
+    let value = json!({ "command": "inspect", "file": file, "plan": plan, "layers": layers });
     out.result(&text, &value)
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::super::super::fault::Fault;
+use super::super::super::kernels;
 use super::super::call;
 use super::super::oracle::Oracle;
 use crate::base::clock;
@@ -81,7 +82,8 @@ impl Inner {
             |error: std::io::Error| Fault::Socket(format!("a worker cannot be started: {error}"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
-        command.arg("worker").arg("--home").arg(folder).args(limits).env_clear();
+        command.arg("worker").arg("--home").arg(folder).args(limits);
+        command.env_clear().envs(kernels::inherited());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.worker = Some(command.spawn().map_err(failed)?);
         Ok(())
