@@ -114,6 +114,7 @@ def main():
                         help=f"comma-separated, of: {', '.join(VARIANTS)}")
     parser.add_argument("--steps", type=int, default=3, help="timed in each round, of each side (default 3)")
     parser.add_argument("--candle", action="store_true", help="also time candle's masked dense step")
+    parser.add_argument("--recompute", action="store_true", help="what `bench step --recompute` does: less memory for one more pass")
     parser.add_argument("--memory", action="store_true", help="also compare peaks in memory (Linux)")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     common.arguments(parser)
@@ -131,6 +132,7 @@ def main():
     torch.set_num_threads(args.threads)
     words = ["bench", "step", "--model", args.model, "--batch", args.batch, "--threads", args.threads,
              "--allocation", args.allocation, "--warm-up", 2, "--repetitions", args.steps]
+    words += ["--recompute"] if args.recompute else []
     words += ["--classes", args.classes] if not str(args.model).endswith(".esm") else []
     words += ["--sparsity", args.sparsity] if args.sparsity is not None else []
     seen = {}

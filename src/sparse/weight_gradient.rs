@@ -18,7 +18,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::LANES;
-use super::dense_gradient;
+use super::dense_gradient::ROWS;
 use super::gather::{Sweep, Walk};
 use super::lanes::{Isa, Lanes, Task, array_of};
 use super::rows::{PRIVATE, Rows, UNITS};
@@ -78,6 +78,9 @@ pub(super) fn weight_gradient(
 /// each weighs little, few enough that what all rows read of a band stays in cache.
 const BAND: usize = 32;
 
+/// Places in all up to which a dense layer's sums stay in registers.
+const FEW: usize = 64;
+
 /// What all units share.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
@@ -92,7 +95,7 @@ pub(super) struct Work<'a> {
 impl Work<'_> {
     /// Units of eight rows.
     fn dense(self, isa: Isa, grad: &mut [f32]) {
-        let units: Vec<_> = self.deal(8, grad).collect();
+        let units: Vec<_> = self.deal(ROWS, grad).collect();
         let bands = 0..self.blocks;
         let lines = self.walk.places[0];
         units.into_par_iter().for_each(|(rows, grad)| {
@@ -179,17 +182,17 @@ impl Unit<'_> {
     #[inline(always)]
     fn dense<L: Lanes>(&mut self) {
         let [height, width] = self.work.walk.places;
-        let few = self.bands.len() * height * width <= dense_gradient::BAND;
+        if self.bands.len() * height * width > FEW {
+            return self.banded::<L>();
+        }
         let Range { start: mut row, end } = self.rows;
         while row < end {
-            let left = end - row;
-            row += match (L::WIDE, few) {
-                (_, false) => self.banded::<L>(row, left),
+            row += match (L::WIDE, end - row) {
                 // Eight rows share each load of the input, which is what misses the cache.
-                (true, _) if left >= 8 => self.terms::<L, 8, 3>(row, &self.bands.clone()),
-                (true, _) if left >= 4 => self.terms::<L, 4, 4>(row, &self.bands.clone()),
+                (true, 8..) => self.terms::<L, 8, 3>(row, &self.bands.clone()),
+                (true, 4..) => self.terms::<L, 4, 4>(row, &self.bands.clone()),
                 (true, _) => self.terms::<L, 1, 8>(row, &self.bands.clone()),
-                (false, _) if left >= 2 => self.terms::<L, 2, 2>(row, &self.bands.clone()),
+                (false, 2..) => self.terms::<L, 2, 2>(row, &self.bands.clone()),
                 (false, _) => self.terms::<L, 1, 4>(row, &self.bands.clone()),
             };
         }
