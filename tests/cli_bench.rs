@@ -221,6 +221,6 @@ fn a_machine_measures_a_table_of_kernels_and_every_command_goes_by_it() {
         fs::write(home.path().join("wrong.toml"), text).unwrap();
         judged("methods", &under("wrong.toml", "methods"), 2, phrases);
     }
-    judged("methods", &under("nowhere.toml", "methods"), 3, &["nowhere.toml"]);
+    judged("methods", &under("nowhere.toml", "methods"), 2, &["UNLEARN_KERNELS", "nowhere.toml"]);
     refused(home.path(), "bench tune --out p.esm", 2, &["p.esm", ".toml"]);
 }

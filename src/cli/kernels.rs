@@ -67,7 +67,7 @@ impl Kernels {
             return wrong(
                 "`isa`",
                 format!(
-                    "it is {}, and this machine computes with {}: run `unlearn bench tune` here, or unset {VARIABLE}",
+                    "it is {}, and this machine computes with {}: run `unlearn bench tune` here, or unset the variable",
                     self.isa,
                     isa().name()
                 ),
@@ -102,8 +102,9 @@ pub(super) fn inherited() -> Option<(&'static str, OsString)> {
 /// If it cannot be read, or is not for this machine.
 pub(super) fn prepare() -> Result<(), Fault> {
     let Some(path) = named().map(PathBuf::from) else { return Ok(()) };
-    let kernels: Kernels = read_toml(&path, MAX_BYTES, "a table of kernels is")?;
-    let table = kernels.checked(&path)?;
+    let read = || read_toml::<Kernels>(&path, MAX_BYTES, "a table of kernels is")?.checked(&path);
+    // Who reads the message may not know that the variable is set.
+    let table = read().map_err(|fault| Fault::Usage(format!("{VARIABLE}: {fault}")))?;
     table.put_in_force().map_err(|there| {
         Fault::Usage(format!("{VARIABLE}: this process already computes by the table {there}"))
     })
