@@ -162,7 +162,11 @@ impl Unit<'_> {
                 // `weight_gradient` asserts it. A strip lies within the sixteen lanes. `dout` has `ROWS`
                 // rows for each place of the band, and `row + R` is no more.
                 unsafe {
-                    let x: [_; K] = array_of(|i| L::Strip::load(input[i].add(places[n])));
+                    // A loop, no closure: this one would stay a function (`array_of`).
+                    let (mut x, place) = ([L::Strip::splat(0.0); K], places[n]);
+                    for i in 0..K {
+                        x[i] = L::Strip::load(input[i].add(place));
+                    }
                     let dout = dout.add(n * ROWS * LANES + strip);
                     for r in 0..R {
                         let d = L::Strip::load(dout.add(r * LANES));

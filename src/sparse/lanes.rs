@@ -75,7 +75,8 @@ pub(super) trait Lanes: Copy {
 ///
 /// Those call the closure through functions that the compiler may leave where they were compiled, without
 /// the instruction set of the kernel. Every intrinsic within is a call then, with its vectors in memory:
-/// a dense step took eight times as long, in a build without optimisation across units of the crate.
+/// a dense step took eight times as long, in a build without optimisation across units of the crate. The closure
+/// itself may stay one too; where `.ci/run` finds that, the caller loops over indices.
 #[inline(always)]
 pub(super) fn array_of<T: Copy, const N: usize>(mut make: impl FnMut(usize) -> T) -> [T; N] {
     let mut values = [make(0); N];
