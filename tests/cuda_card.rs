@@ -62,7 +62,8 @@ impl Fake {
     }
 
     fn modules(&self, cache: Option<&Path>) -> Modules {
-        Modules { cache: cache.map(Path::to_path_buf), compiler: Some(self.path.into()) }
+        let (cache, compiler) = (cache.map(Path::to_path_buf), Some(self.path.into()));
+        Modules { embedded: &[], cache, compiler }
     }
 
     fn card(&self) -> Card {
@@ -434,6 +435,30 @@ fn compiled_kernels_are_kept_and_what_is_damaged_is_made_anew() {
     std::fs::write(&kept, "a file").unwrap();
     assert!(launch(1).unwrap().contains("kernels"));
     assert_eq!(fake.live(), before);
+}
+
+#[test]
+fn what_the_program_holds_comes_first_and_the_compiler_where_the_driver_refuses_it() {
+    let fake = fake!();
+    // The stand-in knows what it compiled by its first bytes, whatever it is called.
+    const TAKEN: &[u8] = b"\x7fELF made for --gpu-architecture=sm_87\0";
+    let launched = |embedded, compiler: &Path| {
+        let compiled = fake.calls("nvrtcCompileProgram");
+        let modules = Modules { embedded, cache: None, compiler: Some(compiler.into()) };
+        let mut card = Card::open(0, &modules).unwrap();
+        let at = card.allocate(4).unwrap();
+        let done = add(&mut card, at, 1, 1.0).map(|()| numbers(&mut card, at, 1));
+        (done, fake.calls("nvrtcCompileProgram") - compiled)
+    };
+    let (nowhere, there) = (Path::new("/nowhere/libnvrtc.so"), fake.path);
+    assert_eq!(launched(&[(72, TAKEN)], nowhere), (Ok(vec![7.0]), 0));
+    assert_eq!(launched(&[(72, b"of a later release\0"), (90, TAKEN)], there), (Ok(vec![7.0]), 1));
+    assert_eq!(launched(&[(90, TAKEN)], there), (Ok(vec![7.0]), 1), "none is old enough");
+    let (refused, _) = launched(&[(72, b"of a later release\0")], nowhere);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("load the kernels no code for this device"), "{refused}");
+    let none = launched(&[], nowhere).0.unwrap_err();
+    assert!(matches!(none, CudaError::NoCompiler { .. }), "{none}");
 }
 
 #[test]

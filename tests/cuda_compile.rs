@@ -10,7 +10,7 @@ use common::sim::SimDisk;
 use tempfile::TempDir;
 use unlearn::base::disk::FileDisk;
 use unlearn::sparse::cuda::{
-    ARCHITECTURES, CudaError, Form, Kernel, Nvrtc, OPTIONS, Target, Unit, cache, source,
+    ARCHITECTURES, CudaError, Form, Kernel, Modules, Nvrtc, OPTIONS, Target, Unit, cache, source,
 };
 
 /// The compilers that are given; `None`, loudly, if none are.
@@ -106,6 +106,24 @@ fn a_device_between_two_architectures_gets_text_and_a_fault_is_told_by_its_line(
             nvrtc.compile(&"int i = missing;\n".repeat(5000), [9, 0]).unwrap_err().to_string();
         assert!(log.len() < 5000, "a long log is cut");
         assert!(nvrtc.compile("a \0 b", [9, 0]).unwrap_err().to_string().contains("zero"));
+    }
+}
+
+#[test]
+fn what_is_embedded_holds_every_kernel() {
+    let embedded = Modules::default().embedded;
+    if embedded.is_empty() {
+        eprintln!("\n!!!! built without nvcc: what_is_embedded_holds_every_kernel is SKIPPED\n");
+    }
+    let mut last = 0;
+    for &(architecture, code) in embedded {
+        assert!(architecture > last, "in ascending order");
+        last = architecture;
+        let target = Target { architecture, form: Form::Ptx };
+        let text = String::from_utf8_lossy(code);
+        assert!(text.contains(&format!(".target sm_{architecture}")), "{}", target.name());
+        holds_every_kernel(&Unit { target, code: code.to_vec() });
+        println!("{} embedded: {} bytes", target.name(), code.len());
     }
 }
 

@@ -155,7 +155,9 @@ fn within(
 fn device(ordinal: u32, precision: Option<Precision>) -> Result<Device, CudaError> {
     let shared = match opened(ordinal) {
         Ok(shared) => shared,
-        Err(_) => open(Box::new(Card::open(ordinal, &Modules { cache: cache(), compiler: None })?)),
+        Err(_) => {
+            open(Box::new(Card::open(ordinal, &Modules { cache: cache(), ..Modules::default() })?))
+        }
     };
     let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let facts = machine.facts();

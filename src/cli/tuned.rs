@@ -14,8 +14,10 @@ use super::setting::{parse_toml, plain, read_toml};
 use crate::unlearn::Method;
 
 /// One file a network.
-const SHIPPED: [(&str, &str); 1] =
-    [("models/tuned/cnn28.toml", include_str!("../../models/tuned/cnn28.toml"))];
+const SHIPPED: [(&str, &str); 2] = [
+    ("models/tuned/cnn28.toml", include_str!("../../models/tuned/cnn28.toml")),
+    ("models/tuned/har-cnn.toml", include_str!("../../models/tuned/har-cnn.toml")),
+];
 /// The longest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 

@@ -20,10 +20,10 @@ use cudarc::driver::sys::{
 };
 
 use super::arguments::Arguments;
-use super::compile::{ARCHITECTURES, Modules};
+use super::compile::Modules;
 use super::driver::{Driver, driver, lasting};
 use super::error::CudaError;
-use super::kernel::Kernel;
+use super::kernel::{ARCHITECTURES, Kernel};
 use super::machine::{Address, Arg, CardFacts, Grid, Machine, Recording};
 use super::staging::Staging;
 use crate::base::disk::DiskError;

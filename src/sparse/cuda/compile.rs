@@ -1,27 +1,20 @@
 //! From the kernels' sources to what the driver loads.
 //!
-//! All sources are one unit, compiled at the first launch for the device that is there, and kept
-//! where the caller says. Nothing is needed to build the program but the program's own compiler.
+//! All sources are one unit. Where a CUDA compiler was at hand when the program was built, it holds them as PTX, and the
+//! driver does the rest (`build.rs`). Else, or where the driver does not take that, they are compiled at
+//! the first launch for the device that is there, and kept where the caller says. Nothing is needed to
+//! build the program but the program's own compiler.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::cache;
 use super::error::CudaError;
-use super::kernel::source;
+use super::kernel::{OPTIONS, source};
 use super::machine::Capability;
 use super::nvrtc::{NAMES, Nvrtc};
 use crate::base::disk::{Disk, DiskError, FileDisk, Lock};
 use crate::base::hash::Digest;
-
-/// Architectures that the kernels are held to compile for: Xavier, Orin, H100, Thor. The first is the oldest that
-/// they can be used on.
-pub const ARCHITECTURES: [Capability; 4] = [[7, 2], [8, 7], [9, 0], [11, 0]];
-
-/// Besides the architecture. A multiplication and an addition may round once; everything else that could
-/// change a result by speed is off, whatever a release has for its default.
-pub const OPTIONS: [&str; 5] =
-    ["--std=c++17", "--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// What a compiled unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +68,28 @@ pub struct Unit {
     pub code: Vec<u8>,
 }
 
+/// PTX by its architecture, in ascending order; each text ends in a zero.
+pub type Embedded = &'static [(u32, &'static [u8])];
+
+/// What the build script left: nothing, where it found no compiler.
+const EMBEDDED: Embedded = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
 /// Where compiled kernels come from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Modules {
+    /// Those of the program itself.
+    pub embedded: Embedded,
     /// A folder in which compiled kernels are kept; its parent must exist. Whoever can write to it decides what runs on
     /// the device. `None` compiles anew in every process.
     pub cache: Option<PathBuf>,
     /// The compiler, by name or path; `None` looks for one.
     pub compiler: Option<PathBuf>,
+}
+
+impl Default for Modules {
+    fn default() -> Self {
+        Self { embedded: EMBEDDED, cache: None, compiler: None }
+    }
 }
 
 /// A unit, whence it comes, and what went wrong with the cache.
@@ -95,7 +102,7 @@ pub(super) struct Found {
 }
 
 impl Modules {
-    /// The kernels for a device of this capability under a driver of this version. With `anew`, what is kept is
+    /// The kernels for a device of this capability under a driver of this version, kept or compiled. With `anew`, what is kept is
     /// not looked at.
     ///
     /// # Errors
@@ -125,6 +132,15 @@ impl Modules {
             fault = keep(folder, &key, &unit).err().or(fault);
         }
         Ok(Found { unit, kept: false, fault })
+    }
+
+    /// The newest text that is not above a device.
+    pub(super) fn embedded(&self, capability: Capability) -> Option<Unit> {
+        let known: Vec<u32> = self.embedded.iter().map(|(architecture, _)| *architecture).collect();
+        let Target { architecture, .. } = Target::of(capability, &known)?;
+        let (_, code) = self.embedded.iter().find(|(known, _)| *known == architecture)?;
+        let target = Target { architecture, form: Form::Ptx };
+        Some(Unit { target, code: code.to_vec() })
     }
 
     /// The compiler that fits best: one that knows the device's architecture, and is not of a later release than the
@@ -187,8 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_embedded_serves_devices_from_its_architecture_on() {
+        let modules = Modules { embedded: &[(72, b"old\0"), (90, b"new\0")], ..Modules::default() };
+        let of = |capability| modules.embedded(capability).map(|unit| unit.target.name());
+        assert_eq!(of([8, 7]).as_deref(), Some("compute_72"));
+        assert_eq!(of([9, 0]).as_deref(), Some("compute_90"));
+        assert_eq!((of([11, 0]).as_deref(), of([7, 0])), (Some("compute_90"), None));
+        assert_eq!(modules.embedded([9, 0]).unwrap().code, b"new\0");
+    }
+
+    #[test]
     fn without_a_compiler_the_error_says_what_was_looked_for() {
-        let modules = Modules { cache: None, compiler: Some("/nowhere/libnvrtc.so".into()) };
+        let compiler = Some("/nowhere/libnvrtc.so".into());
+        let modules = Modules { embedded: &[], cache: None, compiler };
         let error = modules.kernels([8, 7], [12, 6], false).err();
         assert_eq!(error, Some(CudaError::NoCompiler { tried: "/nowhere/libnvrtc.so".into() }));
     }

@@ -1,4 +1,15 @@
-//! The kernels: their names, and the sources that are compiled in.
+//! The kernels: their names, the sources that are compiled in, and how they are compiled.
+//!
+//! Needs nothing of its room: the build script (`build.rs`) reads it too.
+
+/// Architectures that the kernels are held to compile for: Xavier, Orin, H100, Thor. The first is the oldest that
+/// they can be used on.
+pub const ARCHITECTURES: [[u32; 2]; 4] = [[7, 2], [8, 7], [9, 0], [11, 0]];
+
+/// Besides the architecture. A multiplication and an addition may round once; everything else that could
+/// change a result by speed is off, whatever a release has for its default.
+pub const OPTIONS: [&str; 5] =
+    ["--std=c++17", "--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// One file for each kind of work, in the order in which they are compiled as one unit.
 pub const SOURCES: [(&str, &str); 9] = [

@@ -39,9 +39,9 @@ mod tokens;
 
 pub use attention::{Attention, AttentionBackward};
 pub use card::Card;
-pub use compile::{ARCHITECTURES, Form, Modules, OPTIONS, Target, Unit};
+pub use compile::{Embedded, Form, Modules, Target, Unit};
 pub use error::CudaError;
-pub use kernel::{Kernel, SOURCES, source};
+pub use kernel::{ARCHITECTURES, Kernel, OPTIONS, SOURCES, source};
 pub use layer::Layer;
 pub use machine::{Address, Arg, Capability, CardFacts, Grid, Machine, Recording};
 pub use mask_bits::{MaskAt, MaskBits};

@@ -10,8 +10,9 @@ use std::ptr::{null, null_mut};
 use cudarc::nvrtc::sys;
 use sys::nvrtcProgram;
 
-use super::compile::{Form, OPTIONS, Target, Unit};
+use super::compile::{Form, Target, Unit};
 use super::error::CudaError;
+use super::kernel::OPTIONS;
 use super::library::{Library, function, functions, library};
 use super::machine::Capability;
 

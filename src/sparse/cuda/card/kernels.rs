@@ -16,10 +16,22 @@ use crate::sparse::cuda::machine::{Arg, Grid};
 const LOG: usize = 8192;
 
 impl Card {
-    /// The kernels, compiled or kept from before.
+    /// The kernels: the program's own, else kept from before, else compiled.
     fn load(&mut self) -> Result<(), CudaError> {
         let (capability, version) = (self.facts.capability, self.driver.version());
-        let mut found = self.modules.kernels(capability, version, false)?;
+        let own = self.modules.embedded(capability).map(|unit| self.loaded(&unit.code));
+        let refused = match own {
+            Some(Ok(module)) => {
+                self.module = module;
+                return Ok(());
+            }
+            Some(Err(error)) if self.lost.get().is_some() => return Err(error),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        // Why the driver refused code that is there says more than that there is no compiler.
+        let mut found =
+            self.modules.kernels(capability, version, false).map_err(|e| refused.unwrap_or(e))?;
         let mut loaded = self.loaded(&found.unit.code);
         // Whole, but not to this driver's taste: compiled anew it may be.
         if found.kept && loaded.is_err() && self.lost.get().is_none() {
@@ -41,8 +53,8 @@ impl Card {
         let mut values = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(LOG - 1)];
         let mut module = null_mut();
         let count = options.len() as u32;
-        // SAFETY: `code` is a cubin, which says its own length, or text that ends in 0; both were made by NVRTC or held
-        // against a digest. There are as many values as options; `log` has the bytes that it is said to have.
+        // SAFETY: `code` is a cubin, which says its own length, or text that ends in 0; it is part of the program, was
+        // made by NVRTC, or held against a digest. There are as many values as options; `log` has the bytes that it is said to have.
         let answer = unsafe {
             (self.driver.call.cuModuleLoadDataEx)(
                 &raw mut module,

@@ -1,0 +1,88 @@
+//! Compiles the kernels to PTX while the program is built, where there is a CUDA compiler: devices need none then.
+//!
+//! `UNLEARN_NVCC` is that compiler; empty, nothing is compiled; unset, `nvcc` is looked for on the path and where CUDA
+//! installs it. Of a CUDA release as old as the oldest driver that is to be served: drivers load no PTX of a later
+//! one, and NVRTC on the device is asked then. What is left is `OUT_DIR/embedded.rs`: a list of architectures and texts.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[allow(dead_code)] // It serves the crate too.
+#[path = "src/sparse/cuda/kernel.rs"]
+mod kernel;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const VARIABLE: &str = "UNLEARN_NVCC";
+
+/// A compiler, and whether somebody asked for it.
+fn compiler() -> Option<(PathBuf, bool)> {
+    if let Some(path) = env::var_os(VARIABLE) {
+        return (!path.is_empty()).then(|| (path.into(), true));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/local/cuda/bin")]);
+    folders.map(|folder| folder.join("nvcc")).find(|path| path.is_file()).map(|path| (path, false))
+}
+
+fn answer(command: &mut Command) -> Outcome<String> {
+    let out = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !out.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr)).into());
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// The kernels as text for each architecture that the compiler knows, each in a file that ends in a zero.
+fn compile(nvcc: &Path, out: &Path) -> Outcome<Vec<(u32, PathBuf)>> {
+    let known = answer(Command::new(nvcc).arg("--list-gpu-arch"))?;
+    let source = out.join("unlearn.cu");
+    fs::write(&source, kernel::source())?;
+    let mut texts = Vec::new();
+    for [major, minor] in kernel::ARCHITECTURES {
+        let architecture = 10 * major + minor;
+        let name = format!("compute_{architecture}");
+        if !known.lines().any(|line| line.trim() == name) {
+            continue;
+        }
+        let text = out.join(format!("{name}.ptx"));
+        let mut command = Command::new(nvcc);
+        command.args(kernel::OPTIONS).arg("--ptx").arg(format!("--gpu-architecture={name}"));
+        answer(command.arg("-o").arg(&text).arg(&source))?;
+        let mut bytes = fs::read(&text)?;
+        bytes.push(0);
+        fs::write(&text, bytes)?;
+        texts.push((architecture, text));
+    }
+    Ok(texts)
+}
+
+fn main() -> Outcome<()> {
+    println!("cargo:rerun-if-env-changed={VARIABLE}");
+    println!("cargo:rerun-if-changed=src/sparse/cuda/kernel.rs");
+    println!("cargo:rerun-if-changed=src/sparse/cuda/kernels");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let texts = match compiler() {
+        None => Vec::new(),
+        Some((nvcc, asked)) => match compile(&nvcc, &out) {
+            Ok(texts) => texts,
+            Err(error) if asked => return Err(error),
+            Err(error) => {
+                println!(
+                    "cargo:warning=no CUDA kernels are embedded: {}",
+                    error.to_string().replace('\n', " ")
+                );
+                Vec::new()
+            }
+        },
+    };
+    let list: String = texts
+        .iter()
+        .map(|(architecture, text)| format!("({architecture}, include_bytes!({text:?})),"))
+        .collect();
+    fs::write(out.join("embedded.rs"), format!("&[{list}]"))?;
+    Ok(())
+}
