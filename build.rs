@@ -2,7 +2,7 @@
 //!
 //! `UNLEARN_NVCC` is that compiler; empty, nothing is compiled; unset, `nvcc` is looked for on the path and where CUDA
 //! installs it. Of a CUDA release as old as the oldest driver that is to be served: drivers load no PTX of a later
-//! one, and NVRTC on the device is asked then. What is left is `OUT_DIR/embedded.rs`: a list of architectures and texts.
+//! one, and NVRTC on the device is asked then. What is left is a file for each architecture, empty where there is none.
 
 use std::env;
 use std::error::Error;
@@ -36,28 +36,21 @@ fn answer(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// The kernels as text for each architecture that the compiler knows, each in a file that ends in a zero.
-fn compile(nvcc: &Path, out: &Path) -> Outcome<Vec<(u32, PathBuf)>> {
+/// The kernels as text for an architecture, which ends in a zero; empty if the compiler does not know it.
+fn compile(nvcc: &Path, out: &Path, architecture: u32) -> Outcome<Vec<u8>> {
+    let name = format!("compute_{architecture}");
     let known = answer(Command::new(nvcc).arg("--list-gpu-arch"))?;
-    let source = out.join("unlearn.cu");
-    fs::write(&source, kernel::source())?;
-    let mut texts = Vec::new();
-    for [major, minor] in kernel::ARCHITECTURES {
-        let architecture = 10 * major + minor;
-        let name = format!("compute_{architecture}");
-        if !known.lines().any(|line| line.trim() == name) {
-            continue;
-        }
-        let text = out.join(format!("{name}.ptx"));
-        let mut command = Command::new(nvcc);
-        command.args(kernel::OPTIONS).arg("--ptx").arg(format!("--gpu-architecture={name}"));
-        answer(command.arg("-o").arg(&text).arg(&source))?;
-        let mut bytes = fs::read(&text)?;
-        bytes.push(0);
-        fs::write(&text, bytes)?;
-        texts.push((architecture, text));
+    if !known.lines().any(|line| line.trim() == name) {
+        return Ok(Vec::new());
     }
-    Ok(texts)
+    let (source, text) = (out.join("unlearn.cu"), out.join("unlearn.ptx"));
+    fs::write(&source, kernel::source())?;
+    let mut command = Command::new(nvcc);
+    command.args(kernel::OPTIONS).arg("--ptx").arg(format!("--gpu-architecture={name}"));
+    answer(command.arg("-o").arg(&text).arg(&source))?;
+    let mut text = fs::read(&text)?;
+    text.push(0);
+    Ok(text)
 }
 
 fn main() -> Outcome<()> {
@@ -65,24 +58,21 @@ fn main() -> Outcome<()> {
     println!("cargo:rerun-if-changed=src/sparse/cuda/kernel.rs");
     println!("cargo:rerun-if-changed=src/sparse/cuda/kernels");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let texts = match compiler() {
-        None => Vec::new(),
-        Some((nvcc, asked)) => match compile(&nvcc, &out) {
-            Ok(texts) => texts,
-            Err(error) if asked => return Err(error),
-            Err(error) => {
-                println!(
-                    "cargo:warning=no CUDA kernels are embedded: {}",
-                    error.to_string().replace('\n', " ")
-                );
-                Vec::new()
-            }
-        },
-    };
-    let list: String = texts
-        .iter()
-        .map(|(architecture, text)| format!("({architecture}, include_bytes!({text:?})),"))
-        .collect();
-    fs::write(out.join("embedded.rs"), format!("&[{list}]"))?;
+    let compiler = compiler();
+    for [major, minor] in kernel::ARCHITECTURES {
+        let architecture = 10 * major + minor;
+        let text = match &compiler {
+            None => Vec::new(),
+            Some((nvcc, asked)) => match compile(nvcc, &out, architecture) {
+                Err(error) if !asked => {
+                    let why = error.to_string().replace('\n', " ");
+                    println!("cargo:warning=no kernels of {architecture} are embedded: {why}");
+                    Vec::new()
+                }
+                done => done?,
+            },
+        };
+        fs::write(out.join(format!("{architecture}.ptx")), text)?;
+    }
     Ok(())
 }

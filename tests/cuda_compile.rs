@@ -112,13 +112,12 @@ fn a_device_between_two_architectures_gets_text_and_a_fault_is_told_by_its_line(
 #[test]
 fn what_is_embedded_holds_every_kernel() {
     let embedded = Modules::default().embedded;
-    if embedded.is_empty() {
+    let named = ARCHITECTURES.map(|[major, minor]| 10 * major + minor);
+    assert_eq!(embedded.iter().map(|(architecture, _)| *architecture).collect::<Vec<_>>(), named);
+    if embedded.iter().all(|(_, code)| code.is_empty()) {
         eprintln!("\n!!!! built without nvcc: what_is_embedded_holds_every_kernel is SKIPPED\n");
     }
-    let mut last = 0;
-    for &(architecture, code) in embedded {
-        assert!(architecture > last, "in ascending order");
-        last = architecture;
+    for &(architecture, code) in embedded.iter().filter(|(_, code)| !code.is_empty()) {
         let target = Target { architecture, form: Form::Ptx };
         let text = String::from_utf8_lossy(code);
         assert!(text.contains(&format!(".target sm_{architecture}")), "{}", target.name());

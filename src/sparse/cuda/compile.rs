@@ -68,11 +68,17 @@ pub struct Unit {
     pub code: Vec<u8>,
 }
 
-/// PTX by its architecture, in ascending order; each text ends in a zero.
+/// PTX by its architecture, in ascending order; each text ends in a zero, or is empty where there is none.
 pub type Embedded = &'static [(u32, &'static [u8])];
 
-/// What the build script left: nothing, where it found no compiler.
-const EMBEDDED: Embedded = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+macro_rules! left_by_build_script {
+    ($($architecture:literal),*) => {
+        &[$(($architecture, include_bytes!(concat!(env!("OUT_DIR"), "/", $architecture, ".ptx")))),*]
+    };
+}
+
+/// What the program holds: one of each of [`super::ARCHITECTURES`].
+const EMBEDDED: Embedded = left_by_build_script!(72, 87, 90, 110);
 
 /// Where compiled kernels come from.
 #[derive(Clone, Debug)]
@@ -136,7 +142,8 @@ impl Modules {
 
     /// The newest text that is not above a device.
     pub(super) fn embedded(&self, capability: Capability) -> Option<Unit> {
-        let known: Vec<u32> = self.embedded.iter().map(|(architecture, _)| *architecture).collect();
+        let there = self.embedded.iter().filter(|(_, code)| !code.is_empty());
+        let known: Vec<u32> = there.map(|(architecture, _)| *architecture).collect();
         let Target { architecture, .. } = Target::of(capability, &known)?;
         let (_, code) = self.embedded.iter().find(|(known, _)| *known == architecture)?;
         let target = Target { architecture, form: Form::Ptx };
@@ -204,7 +211,10 @@ mod tests {
 
     #[test]
     fn what_is_embedded_serves_devices_from_its_architecture_on() {
-        let modules = Modules { embedded: &[(72, b"old\0"), (90, b"new\0")], ..Modules::default() };
+        let modules = Modules {
+            embedded: &[(72, b"old\0"), (90, b"new\0"), (110, b"")],
+            ..Modules::default()
+        };
         let of = |capability| modules.embedded(capability).map(|unit| unit.target.name());
         assert_eq!(of([8, 7]).as_deref(), Some("compute_72"));
         assert_eq!(of([9, 0]).as_deref(), Some("compute_90"));
