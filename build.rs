@@ -31,7 +31,8 @@ fn compiler() -> Option<(PathBuf, bool)> {
 fn answer(command: &mut Command) -> Outcome<String> {
     let out = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if !out.status.success() {
-        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr)).into());
+        let said = String::from_utf8_lossy(&out.stderr);
+        return Err(format!("{command:?} ended with {}: {said}", out.status).into());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
@@ -69,7 +70,9 @@ fn main() -> Outcome<()> {
                     println!("cargo:warning=no kernels of {architecture} are embedded: {why}");
                     Vec::new()
                 }
-                done => done?,
+                done => {
+                    done.map_err(|error| format!("{VARIABLE} names no nvcc that works: {error}"))?
+                }
             },
         };
         fs::write(out.join(format!("{architecture}.ptx")), text)?;
