@@ -432,7 +432,8 @@ impl Watch for Epochs {
 fn pruning_while_unlearning_keeps_its_timetable_and_a_stop_leaves_a_whole_epoch() {
     let (network, retain, _) = stage();
     for criterion in [Criterion::Magnitude, Criterion::Random] {
-        let method = PruneWhile { tuning: tuning(5, 0.01), sparsity: 0.95, criterion };
+        let tuning = tuning(5, 0.01);
+        let method = PruneWhile { tuning, sparsity: 0.95, criterion, ..PruneWhile::default() };
         let method = Method::PruneWhile(method);
         let mut seen = Epochs::default();
         let outcome = watched(&method, &network, Given::only(&retain), &mut seen);
@@ -448,6 +449,37 @@ fn pruning_while_unlearning_keeps_its_timetable_and_a_stop_leaves_a_whole_epoch(
         assert!(!outcome.complete && outcome.epochs.len() == 3);
         assert!((outcome.network.sparsity() - 0.9).abs() < 1e-3, "the event was not undone");
     }
+}
+
+#[test]
+fn ascent_with_pruning_is_ascent_between_the_same_events() {
+    let (network, retain, gone) = stage();
+    let method = |rate| {
+        let tuning = tuning(4, rate);
+        Method::PruneWhile(PruneWhile { tuning, ascend: true, ..PruneWhile::default() })
+    };
+    let given = Given { forget: Some(&gone), ..Given::only(&retain) };
+    let mut seen = Epochs::default();
+    let still = watched(&method(1e-30), &network, given, &mut Quiet);
+    let moved = watched(&method(1e-2), &network, given, &mut seen);
+    // The mask of the first event is that of the weights as they were.
+    for (found, expected) in seen.sparsity.iter().zip([0.9, 0.9, 0.95, 0.95]) {
+        assert!((found - expected).abs() < 1e-3, "{:?}", seen.sparsity);
+    }
+    let loss = |outcome: &Outcome| outcome.epochs.last().unwrap().loss;
+    assert!(loss(&moved) > loss(&still), "{} after {}", loss(&moved), loss(&still));
+    assert!(method(1e-2).needs_forget() && !Method::named("prune-while").unwrap().needs_forget());
+    // Without them there is nothing to go up.
+    let refused = forget(
+        &method(1e-2),
+        &network,
+        Given::only(&retain),
+        Augment::default(),
+        1,
+        Isa::best(),
+        &mut Quiet,
+    );
+    assert!(matches!(refused, Err(TrainError::Recipe { field: "forget", .. })), "{refused:?}");
 }
 
 #[test]

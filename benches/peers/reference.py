@@ -106,8 +106,8 @@ def main():
         print(f"| {seed} | {epoch} | {' | '.join(f'{value:.2f}' for value in row)} |", flush=True)
 
     runs = [run(args, int(seed), told) for seed in args.seeds.split(",")]
-    last = [[row[i] for rows in runs for row in rows[-3:]] for i in range(3)]
-    print("\nUA, RA, TA over the last three epochs of all seeds: "
+    last = [[row[i] for rows in runs for row in rows[1:][-3:]] for i in range(3)]
+    print("\nUA, RA, TA over the last three epochs of each seed: "
           + ", ".join(f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" for values in last))
 
 

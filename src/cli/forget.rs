@@ -195,8 +195,7 @@ impl Asked {
         let mut bar = Bar::new("forget", None).on(machine);
         let (network, base) = (&self.model.network, self.base.as_ref().map(|base| &base.network));
         let (augment, compute) = (self.augment, self.settled.compute);
-        let gone =
-            self.method.info().needs_forget.then(|| self.data.train.subset(&self.sets.forget));
+        let gone = self.method.needs_forget().then(|| self.data.train.subset(&self.sets.forget));
         let given = Given { retain: &retain, forget: gone.as_ref(), base };
         let outcome = forget(&self.method, network, given, augment, args.seed, compute, &mut bar);
         bar.finish();
@@ -321,7 +320,7 @@ impl Args {
         let shadow = sets.retain.len().min(sets.test.len());
         let classes = network.description.classes;
         // What the method reads are sets of their own beside the whole.
-        let gone = if method.info().needs_forget { sets.forget.len() } else { 0 };
+        let gone = if method.needs_forget() { sets.forget.len() } else { 0 };
         let kept = memory::set_bytes(&data.train) * (sets.retain.len() + gone) as u64
             / (data.train.len() as u64).max(1);
         let recipe = method.recipe(self.seed);

@@ -7,7 +7,7 @@ pub struct MethodInfo {
     pub name: &'static str,
     /// What it does.
     pub summary: &'static str,
-    /// Whether it reads the samples to forget.
+    /// Whether it reads the samples to forget, with its defaults.
     pub needs_forget: bool,
     /// Whether it reads the samples to keep.
     pub needs_retain: bool,
@@ -42,8 +42,8 @@ pub const METHODS: [MethodInfo; 14] = [
         .does("l1-sparse with the penalty in the first 4 epochs alone, then a long recovery on a cosine"),
     MethodInfo::new("l1-prune-rewind", RETAIN, "10 over retain")
         .does("an l1 penalty chooses which weights leave; the others go back to where they were and learn on"),
-    MethodInfo::new("prune-while", RETAIN, "10 over retain")
-        .does("go on training on what is kept, and remove weights before every second epoch"),
+    MethodInfo::new("prune-while", RETAIN, "10 over retain; over forget with ascend")
+        .does("go on training on what is kept (ascend: go up the loss of what is forgotten), and remove weights before every second epoch"),
     MethodInfo::new("gradient-ascent", FORGET, "5 over forget")
         .does("go up the loss of what is forgotten, with an l1 penalty if alpha is above 0"),
     MethodInfo::new("neg-grad-plus", BOTH, "10 over retain, and as many batches of forget")

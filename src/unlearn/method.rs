@@ -124,6 +124,12 @@ impl Method {
         METHODS.iter().find(|info| info.name == name).unwrap_or(&METHODS[0])
     }
 
+    /// Whether it reads the samples to forget, as it is set.
+    pub fn needs_forget(&self) -> bool {
+        matches!(self, Self::PruneWhile(PruneWhile { ascend: true, .. }))
+            || self.info().needs_forget
+    }
+
     /// Bytes that it keeps while it learns from `retain` samples in batches of `batch`, besides model,
     /// samples and what the run itself takes.
     pub fn beside_bytes(&self, network: &Network, batch: usize, retain: usize) -> u64 {
@@ -176,7 +182,7 @@ pub struct Given<'a> {
     /// The samples that are kept.
     pub retain: &'a Dataset,
     /// The samples to forget, where they are still there. Only methods that say so read them
-    /// ([`MethodInfo::needs_forget`]); on a device they are shredded before anything is repaired.
+    /// ([`Method::needs_forget`]); on a device they are shredded before anything is repaired.
     pub forget: Option<&'a Dataset>,
     /// What [`L1Form::TowardsBase`] pulls to: a model that never knew the samples, with the same
     /// masks. Or what [`super::Start::Rewound`] starts from: the model after an early epoch.

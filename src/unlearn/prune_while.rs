@@ -1,4 +1,5 @@
-//! Pruning while unlearning: weights leave between epochs of fine-tuning over the retained samples.
+//! Pruning while unlearning: weights leave between epochs of fine-tuning over the retained samples, or of
+//! gradient ascent on the samples to forget.
 //!
 //! With `E` epochs there are `n = floor(E / 2)` events, at the start of those epochs `e`, from 0, for which
 //! `E - e` is even. A model of which a share `s0` of the prunable weights is gone keeps, after event `k` of
@@ -7,7 +8,9 @@
 //!
 //! # Source
 //! `FT_prune_bi` of the code of Jia et al., NeurIPS 2023 (AO-sparse in its first README), there with 5 events
-//! in 10 epochs; magnitude, or a random choice.
+//! in 10 epochs; magnitude, or a random choice. With `ascend`, `GA_prune_bi` of that code's early history: the same
+//! events, between epochs up the loss of what is forgotten (see [`super::GradientAscent`] for its rates, which are
+//! a hundredth of fine-tuning's).
 //!
 //! # Where we differ
 //! - For an odd `E` the released code counts one event more than it has, and ends above its target: of 9
@@ -25,12 +28,14 @@ use crate::sparse::Mask;
 use crate::train::{EpochReport, Objective, Pass, State, TrainError, Watch, epochs};
 use serde::{Deserialize, Serialize};
 
-/// Fine-tuning, with weights that leave between epochs.
+/// Fine-tuning or ascent, with weights that leave between epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PruneWhile {
-    /// The fine-tuning between events.
+    /// The steps between events.
     pub tuning: FineTune,
+    /// Whether they go up the loss of the samples to forget, not down that of those that are kept.
+    pub ascend: bool,
     /// Share of all prunable weights that is gone at the end.
     pub sparsity: f64,
     /// What makes a weight worth keeping: magnitude, or random.
@@ -39,7 +44,8 @@ pub struct PruneWhile {
 
 impl Default for PruneWhile {
     fn default() -> Self {
-        Self { tuning: FineTune::default(), sparsity: 0.95, criterion: Criterion::Magnitude }
+        let (tuning, criterion) = (FineTune::default(), Criterion::Magnitude);
+        Self { tuning, ascend: false, sparsity: 0.95, criterion }
     }
 }
 
@@ -69,9 +75,12 @@ impl PruneWhile {
             return Err(wrong("epochs", self.tuning.epochs, "2 or more, to prune between them"));
         }
         further(course.original, self.sparsity)?;
-        let (before, sets) = (course.original.sparsity(), [course.given.retain]);
-        let seed = course.recipe.seed;
-        let pass = Pass { sets: &sets, seed, batch: course.recipe.batch };
+        let (before, seed) = (course.original.sparsity(), course.recipe.seed);
+        let (sets, order, weight) = match self.ascend {
+            true => ([course.forget()?], course.forget_seed(), -1.0),
+            false => ([course.given.retain], seed, 1.0),
+        };
+        let pass = Pass { sets: &sets, seed: order, batch: course.recipe.batch };
         let mut stepper = course.stepper(&state.network, &sets)?;
         epochs(state, course.recipe, watch, |state, epoch| {
             if let Some(sparsity) = self.event(epoch.number, before) {
@@ -83,7 +92,7 @@ impl PruneWhile {
             }
             epoch.of = sets[0].len();
             epoch.pass(pass, &mut stepper, state, |stepper, network, batch| {
-                stepper.add_batch(network, batch, &batch.labels(), Objective::PLAIN)
+                stepper.add_batch(network, batch, &batch.labels(), Objective::times(weight))
             })
         })
     }

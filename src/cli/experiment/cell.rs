@@ -94,7 +94,7 @@ impl Forgetting<'_> {
     pub(super) fn run(&self, watch: &mut dyn Watch) -> Result<Outcome, Fault> {
         let Self { method, network, data, sets, augment, seed, compute } = *self;
         let retain = data.train.subset(&sets.retain);
-        let gone = method.info().needs_forget.then(|| data.train.subset(&sets.forget));
+        let gone = method.needs_forget().then(|| data.train.subset(&sets.forget));
         let given = Given { retain: &retain, forget: gone.as_ref(), base: None };
         Ok(forget(method, network, given, augment, seed, compute, watch)?)
     }

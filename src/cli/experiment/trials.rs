@@ -117,7 +117,7 @@ impl World<'_> {
         let train = &self.data(trial.pair).splits.train;
         let sets = &target.sets;
         // What the method reads are sets of their own beside the whole.
-        let gone = if method.info().needs_forget { sets.forget.len() } else { 0 };
+        let gone = if method.needs_forget() { sets.forget.len() } else { 0 };
         let own = (sets.retain.len() + gone) as u64;
         let recipe = method.recipe(trial.seed);
         let batch = recipe.batch.min(sets.retain.len().max(gone));

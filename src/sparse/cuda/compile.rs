@@ -68,7 +68,7 @@ pub struct Unit {
     pub code: Vec<u8>,
 }
 
-/// PTX by its architecture, in ascending order; each text ends in a zero, or is empty where there is none.
+/// PTX by its architecture, in ascending order; each text ends in a zero. What does not is passed over.
 pub type Embedded = &'static [(u32, &'static [u8])];
 
 macro_rules! left_by_build_script {
@@ -108,8 +108,8 @@ pub(super) struct Found {
 }
 
 impl Modules {
-    /// The kernels for a device of this capability under a driver of this version, kept or compiled. With `anew`, what is kept is
-    /// not looked at.
+    /// The kernels for a device of this capability under a driver of this version, kept or compiled. With `anew`, what
+    /// is kept is not looked at.
     ///
     /// # Errors
     /// If there is no compiler, or it refuses. A fault of the cache is no error.
@@ -142,7 +142,8 @@ impl Modules {
 
     /// The newest text that is not above a device.
     pub(super) fn embedded(&self, capability: Capability) -> Option<Unit> {
-        let there = self.embedded.iter().filter(|(_, code)| !code.is_empty());
+        // The driver reads on to a zero.
+        let there = self.embedded.iter().filter(|(_, code)| code.last() == Some(&0));
         let known: Vec<u32> = there.map(|(architecture, _)| *architecture).collect();
         let Target { architecture, .. } = Target::of(capability, &known)?;
         let (_, code) = self.embedded.iter().find(|(known, _)| *known == architecture)?;
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_embedded_serves_devices_from_its_architecture_on() {
         let modules = Modules {
-            embedded: &[(72, b"old\0"), (90, b"new\0"), (110, b"")],
+            embedded: &[(72, b"old\0"), (87, b"no end"), (90, b"new\0"), (110, b"")],
             ..Modules::default()
         };
         let of = |capability| modules.embedded(capability).map(|unit| unit.target.name());

@@ -54,7 +54,8 @@ impl Card {
         let mut module = null_mut();
         let count = options.len() as u32;
         // SAFETY: `code` is a cubin, which says its own length, or text that ends in 0; it is part of the program, was
-        // made by NVRTC, or held against a digest. There are as many values as options; `log` has the bytes that it is said to have.
+        // made by NVRTC, or held against a digest. There are as many values as options; `log` has the bytes that it is
+        // said to have.
         let answer = unsafe {
             (self.driver.call.cuModuleLoadDataEx)(
                 &raw mut module,
