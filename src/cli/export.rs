@@ -16,7 +16,7 @@ use crate::model::file;
 /// Give out a model for other programs: safetensors, or ONNX of opset 17.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn export --model sparse.esm --out sparse.onnx\n\nWeights are dense and f32; removed ones are 0. safetensors has `NAME.mask` (U8, 1 where a weight exists)\nbeside each thinned tensor and comes back by `unlearn import` as it was. ONNX takes what the network\ntakes, before normalisation, and gives logits; its metadata has unlearn.logical_id.\n\nWhat was exported is out of this program's care: nothing there can be made to forget. A model with\npeople of this site in it, an overlay, or a checkpoint is refused without --personal-data.\n\nA person's own samples: unlearn export --home home --subject anna --personal-data --out anna.jsonl"
+    after_help = "Example: unlearn export --model sparse.esm --out sparse.onnx\n\nWeights are dense and f32; removed ones are 0. safetensors has `NAME.mask` (U8, 1 where a weight exists) beside each thinned tensor and comes back by `unlearn import` as it was. ONNX takes what the network takes, before normalisation, and gives logits; its metadata has unlearn.logical_id.\n\nWhat was exported is out of this program's care: nothing there can be made to forget. A model with people of this site in it, an overlay, or a checkpoint is refused without --personal-data.\n\nA person's own samples: unlearn export --home home --subject anna --personal-data --out anna.jsonl"
 )]
 pub(super) struct Args {
     /// The model file

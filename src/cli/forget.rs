@@ -49,7 +49,7 @@ enum StrengthArg {
 /// Make a network forget, and measure what it forgot on the file that was written.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]\n\nDefaults of fine-tune and l1-sparse: 10 epochs, batch 128, rate 0.01, momentum 0.9, decay 0.0005,\nconstant; the penalty: alpha 0.0001, subgradient, decaying, all weights. retrain takes MODEL's recipe.\nWhat MODEL had forgotten before stays forgotten."
+    after_help = "Example: unlearn forget --model sparse.esm --data fashion-mnist --scenario class=0 --out forgot.esm\n\nScenarios: class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] | indices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]\n\nDefaults of fine-tune and l1-sparse: 10 epochs, batch 128, rate 0.01, momentum 0.9, decay 0.0005, constant; the penalty: alpha 0.0001, subgradient, decaying, all weights. retrain takes MODEL's recipe. What MODEL had forgotten before stays forgotten."
 )]
 pub(super) struct Args {
     /// The model file that knows too much

@@ -20,7 +20,7 @@ use crate::model::file::{self, Artifact};
 /// Take in a model of another program: safetensors under PyTorch's names, or ONNX.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn import resnet18.safetensors --out base.esm --provenance population\n\nsafetensors: the network that comes with the program and has these tensors is taken; --model says\nanother. Prefixes `module.`, `model.` and `_orig_mod.` go; masks of torch.nn.utils.prune stay masks.\nOther names need --names, a TOML file:\n  [names]\n  \"backbone.stem.*\" = \"conv1.*\"\n  [ignore]\n  names = [\"teacher.*\"]\nonnx: as PyTorch exports it; the network is made of the graph.\nPickles (.pt, .pth) are programs and are not read: save the state dict as safetensors."
+    after_help = "Example: unlearn import resnet18.safetensors --out base.esm --provenance population\n\nsafetensors: the network that comes with the program and has these tensors is taken; --model says another. Prefixes `module.`, `model.` and `_orig_mod.` go; masks of torch.nn.utils.prune stay masks. Other names need --names, a TOML file:\n  [names]\n  \"backbone.stem.*\" = \"conv1.*\"\n  [ignore]\n  names = [\"teacher.*\"]\nonnx: as PyTorch exports it; the network is made of the graph.\nPickles (.pt, .pth) are programs and are not read: save the state dict as safetensors."
 )]
 pub(super) struct Args {
     /// The file to read: .safetensors or .onnx

@@ -55,7 +55,7 @@ use setting::{Common, Out};
     name = "unlearn",
     version,
     max_term_width = 100,
-    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder or a file (pictures, sound, texts, arrays, CSV; `inspect --data PATH` says\nwhat it finds), or `made` for the population that the program makes itself. A name that is no path is\nlooked for below the folder that the variable UNLEARN_DATA names.\n\nKernels: UNLEARN_KERNELS names a table that `bench tune` made on this machine."
+    after_help = "Example: unlearn demo --out out\n\nData: --data takes a folder or a file (pictures, sound, texts, arrays, CSV; `inspect --data PATH` says what it finds), or `made` for the population that the program makes itself. A name that is no path is looked for below the folder that the variable UNLEARN_DATA names.\n\nKernels: UNLEARN_KERNELS names a table that `bench tune` made on this machine."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -30,7 +30,7 @@ pub(super) use choice::some_of_each;
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] | indices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// The trained model file

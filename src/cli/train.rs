@@ -24,7 +24,7 @@ use crate::train::{Compute, EpochReport, Recipe, State};
 /// Train a network and write it as a model file.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of\nan early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no\ncrops, no flips.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] |\nindices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
+    after_help = "Example: unlearn train --model cnn28 --data fashion-mnist --epochs 8 --schedule cosine --out base.esm\n\nAfter each epoch the whole state is kept in OUT.checkpoint.esm, until OUT is written. The weights of an early epoch are kept in OUT.rewind.esm, for `unlearn prune`.\n\nDefaults of how to learn: 20 epochs, batch 128, rate 0.1, momentum 0.9, decay 0.0005, multistep, no crops, no flips.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] | indices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// A compiled-in network, like cnn28 (a wrong name lists them all), or a TOML file

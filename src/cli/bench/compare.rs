@@ -16,7 +16,7 @@ const MOST: u64 = 16 << 20;
 /// Compare two results of `bench all`, figure by figure.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench compare before/bench.json after/bench.json\n\nThe ratio is B to A: below 1, B is faster or smaller. Rows are matched by their words; figures that only\none of them has are listed. A void row is compared with nothing."
+    after_help = "Example: unlearn bench compare before/bench.json after/bench.json\n\nThe ratio is B to A: below 1, B is faster or smaller. Rows are matched by their words; figures that only one of them has are listed. A void row is compared with nothing."
 )]
 pub(super) struct Args {
     /// The result to compare with

@@ -24,7 +24,7 @@ use crate::vault::Values;
 /// One person leaves a household, by each way: what is forgotten, what it takes, what was foretold.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench erase --base package.esm --data fsdd --household george,theo \\\n             --leaves george --out homes\n\nThe base must not know the household: make it with `train --without subject=...` and `prune --anchor N`.\nUA, MIA-efficacy are of the samples that the one who leaves was learnt from, RA of those of the others,\nTA of the others' test samples. The gap is to exact replay. A home for each way is left in --out."
+    after_help = "Example: unlearn bench erase --base package.esm --data fsdd --household george,theo \\\n             --leaves george --out homes\n\nThe base must not know the household: make it with `train --without subject=...` and `prune --anchor N`. UA, MIA-efficacy are of the samples that the one who leaves was learnt from, RA of those of the others, TA of the others' test samples. The gap is to exact replay. A home for each way is left in --out."
 )]
 pub(super) struct Args {
     /// The base, a package with an anchor set

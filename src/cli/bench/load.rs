@@ -19,7 +19,7 @@ use crate::model::{Engine, Mode, file};
 /// Measure how long it takes from a model file's path to a network that predicts.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench load --model sparse.esm --json\n\nEvery byte is verified, as always. The file is in the system's cache from the second run on: what the\ndisk costs is not measured."
+    after_help = "Example: unlearn bench load --model sparse.esm --json\n\nEvery byte is verified, as always. The file is in the system's cache from the second run on: what the disk costs is not measured."
 )]
 pub(super) struct Args {
     /// The model file

@@ -23,7 +23,7 @@ const METHOD: &str = "l1-sparse: cross-entropy + l1 subgradient over all weights
 /// Measure a step of l1-sparse unlearning: samples in, forward, backward, update.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95 --threads 2 --json\nExample: unlearn bench step --model resnet18 --batch 64 --allocation sparse.esm\n\nThe step is that of `unlearn forget --method l1-sparse`, on samples that nobody took. peak_bytes is\nwhat the step needs at its fullest, as planned; on Linux the measured peak is told beside it."
+    after_help = "Example: unlearn bench step --model resnet18 --batch 64 --sparsity 0.95 --threads 2 --json\nExample: unlearn bench step --model resnet18 --batch 64 --allocation sparse.esm\n\nThe step is that of `unlearn forget --method l1-sparse`, on samples that nobody took. peak_bytes is what the step needs at its fullest, as planned; on Linux the measured peak is told beside it."
 )]
 pub(super) struct Args {
     #[command(flatten)]

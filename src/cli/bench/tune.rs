@@ -24,7 +24,7 @@ const WORTH: f64 = 0.01;
 /// Measure from where on the passes of a sparse layer should pack what they read, and write a table
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench tune --out kernels.toml && export UNLEARN_KERNELS=kernels.toml\n\nEvery command of that environment then computes by that table; `inspect --plan` shows what it\nchooses. Models and checkpoints name the table they were computed by, since results differ in the\nlast places."
+    after_help = "Example: unlearn bench tune --out kernels.toml && export UNLEARN_KERNELS=kernels.toml\n\nEvery command of that environment then computes by that table; `inspect --plan` shows what it chooses. Models and checkpoints name the table they were computed by, since results differ in the last places."
 )]
 pub(super) struct Args {
     /// The file to write

@@ -41,7 +41,7 @@ use crate::board::{Detected, Sample, Sensors, SysRoot, Tier, catalogue};
 /// clocks, memory, and the power that it takes.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn board\nExample: unlearn board --json\nExample: unlearn board --sysroot boards/jetson-orin-nano-8gb/fixture\nExample: unlearn board --import-tegrastats tegrastats.log\n\nFields of --json: slug name tier recognised module soc model kernel l4t sysroot warnings cpu gpu\ncuda memory storage keys software limits power thermal throttle. What is not known is null."
+    after_help = "Example: unlearn board\nExample: unlearn board --json\nExample: unlearn board --sysroot boards/jetson-orin-nano-8gb/fixture\nExample: unlearn board --import-tegrastats tegrastats.log\n\nFields of --json: slug name tier recognised module soc model kernel l4t sysroot warnings cpu gpu cuda memory storage keys software limits power thermal throttle. What is not known is null."
 )]
 pub(super) struct Args {
     #[command(flatten)]

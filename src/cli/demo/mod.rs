@@ -26,7 +26,7 @@ use cast::Cast;
 /// The whole story on data that the program makes: a base, a person who leaves it, a household.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn demo --out out\n\nWrites model files, result.json and report.html, which needs no network to open. Its settings were\nchosen on other people than those it shows: p01 to p05, h1 and h2."
+    after_help = "Example: unlearn demo --out out\n\nWrites model files, result.json and report.html, which needs no network to open. Its settings were chosen on other people than those it shows: p01 to p05, h1 and h2."
 )]
 pub(super) struct Args {
     /// The folder to write; it is made if it is not there

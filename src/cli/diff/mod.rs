@@ -17,7 +17,7 @@ use crate::model::file::{self, Artifact};
 /// weights moved.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn diff sparse.esm forgotten.esm --plot diff.html\n\nA difference is B minus A. `both` is over the entries that exist in A and in B; `union` over those that\nexist in either, where a missing one is 0, as it is to the network. Two files are the same model if\ntheir ids are equal: another spelling of a mask or another signature changes a file and not the model."
+    after_help = "Example: unlearn diff sparse.esm forgotten.esm --plot diff.html\n\nA difference is B minus A. `both` is over the entries that exist in A and in B; `union` over those that exist in either, where a missing one is 0, as it is to the network. Two files are the same model if their ids are equal: another spelling of a mask or another signature changes a file and not the model."
 )]
 pub(super) struct Args {
     /// The model file that is compared with

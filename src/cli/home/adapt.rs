@@ -11,7 +11,7 @@ use crate::base::units::Bytes;
 /// Learn from the samples of the people here, on top of the model that answers now.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn adapt --home home --epochs 10 --train last=2\n\nIt learns from the base's anchor set together with every sample that is not held out. Cut short, it\ngoes on from the last whole epoch with `unlearn resume`, to the same bytes.\n\nDefaults of how to learn: 10 epochs, batch 32, rate 0.01, momentum 0.9, no decay, constant, the last two\nlayers, batch norm as it is."
+    after_help = "Example: unlearn adapt --home home --epochs 10 --train last=2\n\nIt learns from the base's anchor set together with every sample that is not held out. Cut short, it goes on from the last whole epoch with `unlearn resume`, to the same bytes.\n\nDefaults of how to learn: 10 epochs, batch 32, rate 0.01, momentum 0.9, no decay, constant, the last two layers, batch norm as it is."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

@@ -35,7 +35,7 @@ enum MethodArg {
 /// Erase people: samples, keys, and their influence on the weights.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn erase --home home --subject anna --deadline 600\n\nWhat knows them answers no more from the first moment on; the newest model that never knew them does.\nCut short at any instant, it goes on with `unlearn resume`. Each subject gets a ticket: keep it, nobody\nelse can show later whom the receipt is about."
+    after_help = "Example: unlearn erase --home home --subject anna --deadline 600\n\nWhat knows them answers no more from the first moment on; the newest model that never knew them does. Cut short at any instant, it goes on with `unlearn resume`. Each subject gets a ticket: keep it, nobody else can show later whom the receipt is about."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

@@ -38,7 +38,7 @@ enum Part {
 /// Take in samples of people: from a data set, a file, or standard input.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn ingest --home home --input samples.jsonl\n         unlearn ingest --home home --data fsdd --subject george,theo\n\nA line is {\"subject\": NAME, \"label\": CLASS, \"values\": [...]}, or with \"subjects\": [NAME, ...] for what\nshows several people, \"bytes\" for values that are bytes, and \"group\" for what must not be parted.\nWhoever is new gets a key of their own. What is here already is passed over."
+    after_help = "Example: unlearn ingest --home home --input samples.jsonl\n         unlearn ingest --home home --data fsdd --subject george,theo\n\nA line is {\"subject\": NAME, \"label\": CLASS, \"values\": [...]}, or with \"subjects\": [NAME, ...] for what shows several people, \"bytes\" for values that are bytes, and \"group\" for what must not be parted. Whoever is new gets a key of their own. What is here already is passed over."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

@@ -20,7 +20,7 @@ const MAX_BASE: u64 = 4 << 30;
 /// Make a home: the folder in which a device keeps its people's samples, and what it learns from them.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn init --home home --base base.esm\n\nThe base says whose data is in it (`unlearn prune --provenance`), and has an anchor set (`--anchor N`).\nA base of a `population` is kept as it is. One that is `enrolled`, with people of this site in it, is\nsealed under a key that can be destroyed.\n\nDevice keys are files of the home (evidence level L1), or lie in a TPM (L2, L3 in a chip of its own):\n`--keys tpm` is `--keys tpm:device:/dev/tpmrm0`, the only kind that a process under the filter of system\ncalls reaches (`swtpm` and `mssim` want the network). The home remembers it."
+    after_help = "Example: unlearn init --home home --base base.esm\n\nThe base says whose data is in it (`unlearn prune --provenance`), and has an anchor set (`--anchor N`). A base of a `population` is kept as it is. One that is `enrolled`, with people of this site in it, is sealed under a key that can be destroyed.\n\nDevice keys are files of the home (evidence level L1), or lie in a TPM (L2, L3 in a chip of its own): `--keys tpm` is `--keys tpm:device:/dev/tpmrm0`, the only kind that a process under the filter of system calls reaches (`swtpm` and `mssim` want the network). The home remembers it."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::{Where, frames, tell};
 /// Ask the model that may answer now, one sample a line.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn predict --home home --input samples.jsonl\n\nA line is {\"values\": [...]} or {\"bytes\": [...]}, channels, rows and columns in this order, as the base\ntakes them."
+    after_help = "Example: unlearn predict --home home --input samples.jsonl\n\nA line is {\"values\": [...]} or {\"bytes\": [...]}, channels, rows and columns in this order, as the base takes them."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

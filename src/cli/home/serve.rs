@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Have a home: answer, take samples in, adapt and erase, for whoever asks through its socket.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn serve --home home\n\nThe socket is HOME/socket: a line of JSON there, a line back. Only the owner of the process, and root,\nare answered. Every other command on the home asks this process as long as it runs. What was under way\nis finished first. An interrupt ends it; whatever was under way goes on at the next start."
+    after_help = "Example: unlearn serve --home home\n\nThe socket is HOME/socket: a line of JSON there, a line back. Only the owner of the process, and root, are answered. Every other command on the home asks this process as long as it runs. What was under way is finished first. An interrupt ends it; whatever was under way goes on at the next start."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::erase::{Home, HomeError};
 /// was put back is noticed.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn witness --home home --at /mnt/other/home.witness\n\nIt takes 76 bytes, nothing of anybody, and a few writes an erasure. It belongs on a disk that nobody\ncopies and puts back together with the home. Copies from before it was named do not know of it. A witness\nthat is lost is named anew with this command, and no other opens the home without it."
+    after_help = "Example: unlearn witness --home home --at /mnt/other/home.witness\n\nIt takes 76 bytes, nothing of anybody, and a few writes an erasure. It belongs on a disk that nobody copies and puts back together with the home. Copies from before it was named do not know of it. A witness that is lost is named anew with this command, and no other opens the home without it."
 )]
 #[group(id = "witness", required = true, multiple = false, args = ["at", "none"])]
 pub(in super::super) struct Args {

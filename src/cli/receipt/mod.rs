@@ -21,7 +21,7 @@ const MAX_WORD: u64 = 4096;
 /// network.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn receipt verify 1.receipt 2.receipt --key device.key\n\nA key is the text unlearn-key-v1:HEX. Take it from the operator's list, not from whoever shows the\nreceipt. Each of them takes --json."
+    after_help = "Example: unlearn receipt verify 1.receipt 2.receipt --key device.key\n\nA key is the text unlearn-key-v1:HEX. Take it from the operator's list, not from whoever shows the receipt. Each of them takes --json."
 )]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -17,7 +17,7 @@ use crate::erase::receipt::{
 /// The order of the files does not matter. A change of keys among them is followed.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn receipt verify 1.receipt 2.receipt --key device.key\n\nWith --nonce and --subject: also whether one of them is that subject's. Exit code 1 if a check fails,\n3 if a file is damaged or no receipt."
+    after_help = "Example: unlearn receipt verify 1.receipt 2.receipt --key device.key\n\nWith --nonce and --subject: also whether one of them is that subject's. Exit code 1 if a check fails, 3 if a file is damaged or no receipt."
 )]
 pub(super) struct Args {
     /// Receipts, and changes of keys

@@ -28,7 +28,7 @@ use work::Work;
 /// Attack what a method forgot sample by sample: U-LiRA and RMIA with shadow models.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn shadow benches/experiments/shadow-made.toml --job 1/8\n         unlearn shadow benches/experiments/shadow-made.toml --merge\n\nWithout --job the job is taken from the environment: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT,\nJOB_COMPLETION_INDEX (Kubernetes) with JOB_COMPLETIONS, PBS_ARRAY_INDEX, SGE_TASK_ID with\nSGE_TASK_FIRST, SGE_TASK_LAST, PARALLEL_SEQ (GNU parallel). Those that tell no count need --jobs.\nWithout any of them one process trains all shadow models.\n\nA job that was killed is begun again with the same words: what was finished is not trained again."
+    after_help = "Example: unlearn shadow benches/experiments/shadow-made.toml --job 1/8\n         unlearn shadow benches/experiments/shadow-made.toml --merge\n\nWithout --job the job is taken from the environment: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, JOB_COMPLETION_INDEX (Kubernetes) with JOB_COMPLETIONS, PBS_ARRAY_INDEX, SGE_TASK_ID with SGE_TASK_FIRST, SGE_TASK_LAST, PARALLEL_SEQ (GNU parallel). Those that tell no count need --jobs. Without any of them one process trains all shadow models.\n\nA job that was killed is begun again with the same words: what was finished is not trained again."
 )]
 pub(super) struct Args {
     /// The settings, TOML
