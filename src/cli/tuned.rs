@@ -4,6 +4,7 @@
 //! --tuned` takes them instead of a method's defaults. A method's own defaults stay those of its paper: what
 //! is best depends on network, mask and data, and is never taken unasked.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -96,13 +97,28 @@ impl Tuned {
         };
         let found = self.tuned.iter().filter(fits).min_by(|a, b| away(a).total_cmp(&away(b)));
         found.ok_or_else(|| {
-            let mut all: Vec<String> = self.tuned.iter().map(Entry::told).collect();
-            all.dedup();
             Fault::Usage(format!(
                 "--tuned: nothing was tuned for {method} on {model}, {kind}; there is {}; leave --tuned out, or make some with `unlearn experiment --tune`",
-                if all.is_empty() { "nothing at all".into() } else { all.join("; ") }
+                self.told()
             ))
         })
+    }
+
+    /// What there is, in words: methods by network and kind of scenario.
+    fn told(&self) -> String {
+        let mut all = BTreeMap::<_, BTreeSet<&str>>::new();
+        for entry in &self.tuned {
+            let of = (entry.model.as_str(), entry.scenario.as_str());
+            all.entry(of).or_default().insert(entry.method.name());
+        }
+        let told = |((model, scenario), methods): (&(&str, &str), &BTreeSet<&str>)| {
+            let methods: Vec<&str> = methods.iter().copied().collect();
+            format!("{} on {model}, {scenario}", methods.join(", "))
+        };
+        match all.is_empty() {
+            true => "nothing at all".into(),
+            false => all.iter().map(told).collect::<Vec<_>>().join("; "),
+        }
     }
 
     /// As a file.
@@ -175,7 +191,7 @@ mod tests {
             ("influence", "cnn28", "random=0.1"),
         ] {
             let told = read.find(method, (model, 0.5), scenario).unwrap_err().to_string();
-            assert!(told.contains("influence on cnn28, class"), "{told}");
+            assert_eq!(told.matches("influence on cnn28, class").count(), 1, "{told}");
         }
     }
 
