@@ -131,7 +131,7 @@ fn clean(folder: &Path) -> Result<(), Fault> {
     };
     let homes = folder.join("homes");
     std::fs::remove_dir_all(&homes).map_err(failed("remove", &homes))?;
-    for name in ["dense.esm", "base.esm"] {
+    for name in ["dense.esm", "dense.rewind.esm", "base.esm"] {
         FileDisk.remove(&folder.join(name))?;
     }
     Ok(())
