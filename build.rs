@@ -7,6 +7,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,21 +38,28 @@ fn answer(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// The kernels as text for an architecture, which ends in a zero; empty if the compiler does not know it.
-fn compile(nvcc: &Path, out: &Path, architecture: u32) -> Outcome<Vec<u8>> {
-    let name = format!("compute_{architecture}");
+/// Writes the kernels as text for each architecture that the compiler knows; each ends in a zero.
+fn compile(nvcc: &Path, out: &Path) -> Outcome<()> {
     let known = answer(Command::new(nvcc).arg("--list-gpu-arch"))?;
-    if !known.lines().any(|line| line.trim() == name) {
-        return Ok(Vec::new());
-    }
-    let (source, text) = (out.join("unlearn.cu"), out.join("unlearn.ptx"));
+    let source = out.join("unlearn.cu");
     fs::write(&source, kernel::source())?;
-    let mut command = Command::new(nvcc);
-    command.args(kernel::OPTIONS).arg("--ptx").arg(format!("--gpu-architecture={name}"));
-    answer(command.arg("-o").arg(&text).arg(&source))?;
-    let mut text = fs::read(&text)?;
-    text.push(0);
-    Ok(text)
+    for [major, minor] in kernel::ARCHITECTURES {
+        let name = format!("compute_{major}{minor}");
+        if !known.lines().any(|line| line.trim() == name) {
+            continue;
+        }
+        let text = text(out, [major, minor]);
+        let mut command = Command::new(nvcc);
+        command.args(kernel::OPTIONS).arg("--ptx").arg(format!("--gpu-architecture={name}"));
+        answer(command.arg("-o").arg(&text).arg(&source))?;
+        fs::OpenOptions::new().append(true).open(&text)?.write_all(&[0])?;
+    }
+    Ok(())
+}
+
+/// Where the text of an architecture lies.
+fn text(out: &Path, [major, minor]: [u32; 2]) -> PathBuf {
+    out.join(format!("{major}{minor}.ptx"))
 }
 
 fn main() -> Outcome<()> {
@@ -59,23 +67,21 @@ fn main() -> Outcome<()> {
     println!("cargo:rerun-if-changed=src/sparse/cuda/kernel.rs");
     println!("cargo:rerun-if-changed=src/sparse/cuda/kernels");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let compiler = compiler();
-    for [major, minor] in kernel::ARCHITECTURES {
-        let architecture = 10 * major + minor;
-        let text = match &compiler {
-            None => Vec::new(),
-            Some((nvcc, asked)) => match compile(nvcc, &out, architecture) {
-                Err(error) if !asked => {
-                    let why = error.to_string().replace('\n', " ");
-                    println!("cargo:warning=no kernels of {architecture} are embedded: {why}");
-                    Vec::new()
-                }
-                done => {
-                    done.map_err(|error| format!("{VARIABLE} names no nvcc that works: {error}"))?
-                }
-            },
-        };
-        fs::write(out.join(format!("{architecture}.ptx")), text)?;
+    for architecture in kernel::ARCHITECTURES {
+        fs::write(text(&out, architecture), "")?;
     }
-    Ok(())
+    match compiler() {
+        None => Ok(()),
+        Some((nvcc, asked)) => match compile(&nvcc, &out) {
+            Err(error) if asked => {
+                Err(format!("{VARIABLE} names no nvcc that works: {error}").into())
+            }
+            Err(error) => {
+                let why = error.to_string().replace('\n', " ");
+                println!("cargo:warning=not all CUDA kernels are embedded: {why}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        },
+    }
 }
