@@ -195,6 +195,10 @@ impl ModelFile {
         layout::assemble(&sections)
     }
 
+    pub(super) fn file_bytes(&self) -> &FileBytes {
+        &self.bytes
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }

@@ -29,6 +29,23 @@ impl FileBytes {
         }
         map(&file).map(Self::Mapped).map_err(failed("map"))
     }
+
+    /// Gives the process's pages of the file back; what is read later is read from the file again. A copy
+    /// stays. That the system does not do it is no fault.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        if let Self::Mapped(bytes) = self {
+            let _ = release(bytes);
+        }
+    }
+}
+
+// SAFETY: the pages are those of a file that is mapped for reading, so that none was changed here: what is read
+// after this is what the file holds, as it was before.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn release(bytes: &memmap2::Mmap) -> std::io::Result<()> {
+    unsafe { bytes.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }
 }
 
 // SAFETY: the mapping is read-only and private to this process's view. Its bytes stay what they

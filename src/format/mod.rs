@@ -11,6 +11,7 @@ pub mod limits;
 mod map;
 mod mask;
 mod prepare;
+mod raw;
 mod record;
 mod sign;
 mod small;
@@ -25,6 +26,7 @@ pub use error::FormatError;
 pub use fault::MaskFault;
 pub use file::ModelFile;
 pub use layout::{MAGIC, VERSION};
+pub use raw::Raw;
 pub use sign::{Signature, Signatures, signed_message};
 pub use small::{
     Calibration, CalibrationTable, ClassesAndFeatures, Entry, Facts, Features, Provenance,

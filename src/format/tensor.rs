@@ -174,11 +174,11 @@ impl<'a> Tensor<'a> {
             .map_err(|fault| value_error(self.name(), offset, dtype, fault))
     }
 
-    fn mask_bytes(&self) -> (&'a [u8], u64) {
+    pub(super) fn mask_bytes(&self) -> (&'a [u8], u64) {
         self.file.payload(SectionKind::MASKS, self.record.mask_at, self.record.mask_len())
     }
 
-    fn value_bytes(&self) -> (&'a [u8], u64) {
+    pub(super) fn value_bytes(&self) -> (&'a [u8], u64) {
         let dense = self.record.kind == Kind::Dense;
         let section = if dense { SectionKind::DENSE } else { SectionKind::PACKED };
         self.file.payload(section, self.record.values_at, self.record.values_len())
@@ -189,8 +189,9 @@ impl<'a> Tensor<'a> {
         FormatError::Mask { tensor, offset, fault }
     }
 
-    fn decode_positions(&self) -> Result<Option<Vec<u32>>, FormatError> {
-        let owner = match self.record.kind {
+    /// The tensor of this file whose bytes spell its mask; none if it is dense.
+    pub(super) fn mask_owner(&self) -> Result<Option<Self>, FormatError> {
+        let record = match self.record.kind {
             Kind::Dense => return Ok(None),
             Kind::OfBase => {
                 let tensor = self.name().to_string();
@@ -203,7 +204,11 @@ impl<'a> Tensor<'a> {
             Kind::SameAs { order } => self.file.table().of_order(order).unwrap_or(self.record),
             _ => self.record,
         };
-        let owner = Self { file: self.file, record: owner };
+        Ok(Some(Self { file: self.file, record }))
+    }
+
+    fn decode_positions(&self) -> Result<Option<Vec<u32>>, FormatError> {
+        let Some(owner) = self.mask_owner()? else { return Ok(None) };
         let Record { kind, numel, nnz, .. } = *owner.record;
         let positions = mask::decode(kind, numel, nnz, owner.mask_bytes().0);
         positions.map(Some).map_err(|fault| owner.mask_error(fault))

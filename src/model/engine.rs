@@ -7,9 +7,11 @@ use rayon::prelude::*;
 use super::card::{CardBytes, CardEngine};
 use super::device::Device;
 use super::network::Network;
+use super::outline::Outline;
 use super::plan::{Mode, Plan};
 use super::walk::Walk;
-use crate::sparse::cuda::CudaError;
+use crate::format::ModelFile;
+use crate::sparse::cuda::{CudaError, Precision, Tier};
 use crate::sparse::{Blocked, Isa, LANES, Loss, Saved, Step, cross_entropy, softmax, softmax_of};
 
 /// A plan with its memory.
@@ -118,6 +120,20 @@ impl Engine {
             Device::Cuda { .. } => Plan::for_card(network, batch, mode, false, &all),
         };
         Self::on(network, plan, device)
+    }
+
+    /// An engine that only evaluates, on a CUDA device, which decodes the weights from a file.
+    pub(super) fn of_file(
+        outline: &Outline,
+        batch: usize,
+        on: (u32, Precision),
+        from: (&ModelFile, Tier),
+    ) -> Result<(Self, Tier), CudaError> {
+        let network = &outline.network;
+        let all = vec![true; network.description.nodes.len()];
+        let plan = Plan::for_card(network, batch, Mode::Evaluate, false, &all);
+        let (card, tier) = CardEngine::of_file((outline, &plan), on, from)?;
+        Ok((Self { plan, runs: Runs::Card(Box::new(card)), samples: 0 }, tier))
     }
 
     /// Whether all went well so far.

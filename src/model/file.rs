@@ -197,8 +197,8 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
     let description = Description::parse(file.description(), &place, meaning.classes.len())
         .map_err(|source| FileError::Description { path: path.to_path_buf(), source })?;
     let mut network = Network::empty(Arc::new(description));
+    no_strangers(file, path, &network)?;
     let reader = Reader { file, path };
-    reader.no_strangers(&network)?;
     let mut values = Vec::new();
     for parameter in &mut network.parameters {
         let (mask, packed) = reader.tensor(&parameter.name, &parameter.shape)?;
@@ -235,27 +235,31 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
     Ok(Artifact { network, meaning, facts, momentum, anchor, id, bytes })
 }
 
+/// Refuses a file with a tensor that its description does not know.
+pub(super) fn no_strangers(
+    file: &ModelFile,
+    path: &Path,
+    network: &Network,
+) -> Result<(), FileError> {
+    let known = |name: &str| {
+        let name = name.strip_prefix(MOMENTUM).unwrap_or(name);
+        network.parameters.iter().any(|p| p.name == name)
+            || network.buffers.iter().any(|b| b.name == name)
+    };
+    match file.tensors().find(|tensor| !known(tensor.name())) {
+        Some(tensor) => {
+            Err(FileError::Stranger { path: path.to_path_buf(), tensor: tensor.name().to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
 struct Reader<'a> {
     file: &'a ModelFile,
     path: &'a Path,
 }
 
 impl Reader<'_> {
-    fn no_strangers(&self, network: &Network) -> Result<(), FileError> {
-        let known = |name: &str| {
-            let name = name.strip_prefix(MOMENTUM).unwrap_or(name);
-            network.parameters.iter().any(|p| p.name == name)
-                || network.buffers.iter().any(|b| b.name == name)
-        };
-        match self.file.tensors().find(|tensor| !known(tensor.name())) {
-            Some(tensor) => Err(FileError::Stranger {
-                path: self.path.to_path_buf(),
-                tensor: tensor.name().to_string(),
-            }),
-            None => Ok(()),
-        }
-    }
-
     fn tensor(&self, name: &str, expected: &[usize]) -> Result<(Mask, Vec<f32>), FileError> {
         let (path, tensor) = (self.path.to_path_buf(), name.to_string());
         let Some(found) = self.file.tensor(name) else {

@@ -2,9 +2,9 @@
 //! asked for.
 
 use super::tokens;
-use crate::model::network::Network;
+use crate::model::network::{Network, Parameter};
 use crate::model::plan::{Mode, Plan, Work};
-use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, MaskBits, Norm};
+use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, Norm};
 
 /// Bytes that every part begins at a multiple of.
 const ALIGNED: u64 = 256;
@@ -86,10 +86,11 @@ impl Places {
     /// The places of `plan`, for engines that learn under `mode`.
     pub fn of(network: &Network, plan: &Plan, mode: Mode, layers: &[Option<Layer>]) -> Self {
         let learns = mode != Mode::Evaluate;
-        let weights = network.values.len();
+        // By ranges: weights and masks of a network that a device decodes are not here.
+        let weights = network.parameters.last().map_or(0, |parameter| parameter.range.end);
         let state = if learns { weights } else { 0 };
-        let mask = |index: &usize| MaskBits::of(&network.parameters[*index].mask).bits.len();
-        let masks: usize = plan.convs().map(|(weight, _)| 2 * mask(&weight)).sum();
+        let mask = |index: usize| mask_words(&network.parameters[index]);
+        let masks: usize = plan.convs().map(|(weight, _)| 2 * mask(weight)).sum();
         let all = layers.iter().flatten();
         let expanded = all.clone().map(Layer::expanded).max().unwrap_or(0);
         let sums = all.map(|layer| if learns { layer.partials(plan.batch) } else { 0 });
@@ -155,6 +156,12 @@ impl Places {
     }
 }
 
+/// Words of a parameter's [`crate::sparse::cuda::MaskBits::bits`]: none if all of its weights exist.
+pub(super) fn mask_words(parameter: &Parameter) -> usize {
+    let len = parameter.mask.len();
+    if parameter.range.len() < len { len.div_ceil(32) } else { 0 }
+}
+
 /// The layers of a plan, step by step, without masks.
 ///
 /// # Errors
@@ -173,7 +180,7 @@ pub(super) fn layers(network: &Network, plan: &Plan) -> Result<Vec<Option<Layer>
         let layer = Layer {
             shape: *shape,
             input: plan.shape(step.inputs[0]),
-            existing: parameter.mask.existing(),
+            existing: parameter.range.len(),
             mask: MaskAt::default(),
         };
         if !layer.fits(plan.batch) {

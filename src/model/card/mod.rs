@@ -7,6 +7,7 @@
 //! [`super::Engine::trouble`] says why.
 
 mod memory;
+mod sections;
 mod tokens;
 mod walk;
 

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod kernels;
+mod reading;
 mod recording;
 
 use std::cell::OnceCell;
@@ -24,7 +25,7 @@ use super::compile::Modules;
 use super::driver::{Driver, driver, lasting};
 use super::error::CudaError;
 use super::kernel::{ARCHITECTURES, Kernel};
-use super::machine::{Address, Arg, CardFacts, Grid, Machine, Recording};
+use super::machine::{Address, Arg, CardFacts, Grid, Machine, Reads, Recording, Tier};
 use super::staging::Staging;
 use crate::base::disk::DiskError;
 use recording::{Capture, Graph};
@@ -45,6 +46,10 @@ pub struct Card {
     staging: Staging,
     /// Bytes of each allocation, by its address.
     held: BTreeMap<u64, u64>,
+    /// Memory of the processor's that launches may read at this moment: where it begins, and bytes.
+    lent: Vec<(u64, u64)>,
+    /// Whether it reads memory that was registered.
+    registers: bool,
     graphs: BTreeMap<u32, Graph>,
     /// The number of the next recording.
     next: u32,
@@ -102,6 +107,8 @@ impl Card {
             arguments: Arguments::default(),
             staging: Staging::default(),
             held: BTreeMap::new(),
+            lent: Vec::new(),
+            registers: driver.registers(device),
             graphs: BTreeMap::new(),
             next: 0,
             capture: None,
@@ -274,6 +281,15 @@ impl Machine for Card {
         };
         self.done(code, format_args!("give {bytes} bytes"))?;
         self.settle()
+    }
+
+    fn reading(
+        &mut self,
+        bytes: &[u8],
+        first: Tier,
+        work: &mut Reads<'_>,
+    ) -> Result<Tier, CudaError> {
+        self.read_by(bytes, first, work)
     }
 
     fn clear(&mut self, to: Address, bytes: u64) -> Result<(), CudaError> {

@@ -31,6 +31,9 @@ functions! {
         cuMemFree_v2(CUdeviceptr);
         cuMemHostAlloc(*mut *mut c_void, usize, c_uint);
         cuMemFreeHost(*mut c_void);
+        cuMemHostRegister_v2(*mut c_void, usize, c_uint);
+        cuMemHostUnregister(*mut c_void);
+        cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
         cuMemcpyHtoDAsync_v2(CUdeviceptr, *const c_void, usize, CUstream);
         cuMemcpyDtoHAsync_v2(*mut c_void, CUdeviceptr, usize, CUstream);
         cuMemcpyDtoDAsync_v2(CUdeviceptr, CUdeviceptr, usize, CUstream);
@@ -193,6 +196,23 @@ impl Driver {
         let code = unsafe { (self.call.cuDeviceGet)(&raw mut device, number.ok_or_else(none)?) };
         self.done(code, &format!("find cuda:{ordinal}"))?;
         Ok(device)
+    }
+
+    /// Whether a device reads memory that is registered as read-only, such as a mapped file. One that does not know
+    /// the question does not.
+    pub(super) fn registers(&self, device: CUdevice) -> bool {
+        [
+            CUdevice_attribute::CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED,
+            CUdevice_attribute::CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED,
+        ]
+        .into_iter()
+        .all(|attribute| {
+            let mut value = 0;
+            // SAFETY: `value` is a place for one `int`.
+            let code =
+                unsafe { (self.call.cuDeviceGetAttribute)(&raw mut value, attribute, device) };
+            code == 0 && value != 0
+        })
     }
 
     /// What a device says of itself. Makes no context.

@@ -116,6 +116,16 @@ pub enum CudaError {
         /// How many.
         bytes: u64,
     },
+    /// The device found bytes of a model file that break a rule of the format.
+    #[error(
+        "tensor `{tensor}`, as the device read it: {rule}; the file was changed while it was open, or memory fails: open it again"
+    )]
+    Decode {
+        /// The tensor.
+        tensor: String,
+        /// The rule that is broken.
+        rule: &'static str,
+    },
     /// Something that cannot be done while launches are recorded.
     #[error("the device cannot {what} while launches are recorded")]
     Recording {

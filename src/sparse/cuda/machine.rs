@@ -70,6 +70,31 @@ pub struct CardFacts {
     pub host_page_tables: bool,
 }
 
+/// How a device reads memory of the processor's, the way with the fewest copies first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// In place, through the processor's page tables.
+    Mapped,
+    /// In place, once the driver has registered it: it then stays in memory.
+    Registered,
+    /// A copy, uploaded first.
+    Staged,
+}
+
+impl Tier {
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mapped => "mapped",
+            Self::Registered => "registered",
+            Self::Staged => "staged",
+        }
+    }
+}
+
+/// What is asked of a device while it reads memory of the processor's that begins, for it, at an address.
+pub type Reads<'a> = dyn FnMut(&mut dyn Machine, Address) -> Result<(), CudaError> + 'a;
+
 /// A recorded sequence of launches, by number; it belongs to the machine that recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording(pub u32);
@@ -108,6 +133,21 @@ pub trait Machine: Send {
     /// # Errors
     /// If the copy, or anything before it, fails.
     fn download(&mut self, from: Address, to: &mut [u8]) -> Result<(), CudaError>;
+
+    /// Lets the device read `bytes` while `work` runs: by `first`, or by the next tier that the device can and
+    /// the driver grants; says which. Only launches that `work` asks for may be given the address, and their kernels
+    /// write nothing there; it is of no use to copies and recordings.
+    ///
+    /// All that was asked is waited for before this returns, whatever `work` gives, so that `bytes` may go then.
+    ///
+    /// # Errors
+    /// What `work` gives, or if there is no memory for a copy, or something that was asked failed.
+    fn reading(
+        &mut self,
+        bytes: &[u8],
+        first: Tier,
+        work: &mut Reads<'_>,
+    ) -> Result<Tier, CudaError>;
 
     /// Zeroes bytes.
     ///

@@ -1,12 +1,14 @@
 //! Memory that the device reads by itself: what is uploaded is copied there first, so that the caller has
-//! his own back at once.
+//! his own back at once; or the caller's own, for as long as it is registered.
 
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use cudarc::driver::sys::{CUevent, CUevent_flags, CUstream};
+use cudarc::driver::sys::{
+    CU_MEMHOSTREGISTER_DEVICEMAP, CU_MEMHOSTREGISTER_READ_ONLY, CUevent, CUevent_flags, CUstream,
+};
 
 use super::driver::Driver;
 
@@ -144,6 +146,44 @@ impl Staging {
             }
         }
         (self.at, self.used) = (0, 0);
+    }
+}
+
+/// Memory of the processor's that the driver keeps in place for devices to read, until this is dropped.
+pub(super) struct Registered<'a> {
+    driver: &'a Driver,
+    bytes: &'a [u8],
+    /// Where it begins for the device.
+    pub(super) at: u64,
+}
+
+impl<'a> Registered<'a> {
+    /// `None` if the driver refuses: it may have no more such memory, or not know this kind.
+    pub(super) fn of(driver: &'a Driver, bytes: &'a [u8]) -> Option<Self> {
+        let from: *mut c_void = bytes.as_ptr().cast_mut().cast();
+        let flags = CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_READ_ONLY;
+        // SAFETY: the bytes are memory of the process, are borrowed for as long as they are registered, and the
+        // driver is told that nobody writes to them. Without a context it refuses.
+        let code = unsafe { (driver.call.cuMemHostRegister_v2)(from, bytes.len(), flags) };
+        if code != 0 {
+            return None;
+        }
+        // From here on they are given back.
+        let mut registered = Self { driver, bytes, at: 0 };
+        let at = &raw mut registered.at;
+        // SAFETY: `at` is a place for one address, and the bytes were registered above.
+        let code = unsafe { (driver.call.cuMemHostGetDevicePointer_v2)(at, from, 0) };
+        (code == 0 && registered.at != 0).then_some(registered)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: they were registered by `of`. Whoever had launches read there has waited for them; a context that is
+        // lost refuses, and runs nothing.
+        let _ = unsafe {
+            (self.driver.call.cuMemHostUnregister)(self.bytes.as_ptr().cast_mut().cast())
+        };
     }
 }
 

@@ -110,7 +110,7 @@ impl Card {
         for arg in args {
             match arg {
                 // Behind the last byte is no memory, and a kernel that is given none of it may be given that.
-                Arg::Address(at) if at.0 != 0 => {
+                Arg::Address(at) if at.0 != 0 && !self.lends(*at) => {
                     self.holder(*at, 0, format_args!("launch {name} on what begins"))?;
                 }
                 _ => {}

@@ -1,0 +1,115 @@
+//! An engine's weights, masks and statistics out of a model file, decoded on the device: the processor holds none of
+//! them.
+
+use super::memory::mask_words;
+use super::{CardEngine, lock};
+use crate::format::{Dtype, Kind, ModelFile, Raw};
+use crate::model::outline::Outline;
+use crate::model::plan::{Plan, Work};
+use crate::sparse::cuda::{
+    Address, CudaError, Encoded, FAULT_BYTES, MaskAt, Precision, Source, Spelling, Tier, Values,
+    broken_rule,
+};
+
+/// A tensor on its way: its name, its bytes, and where masks and values go.
+type Part<'a> = (&'a str, &'a Raw, MaskAt, Address);
+
+impl CardEngine {
+    /// As [`CardEngine::new`], for a plan that only evaluates the network that `outline` is of; says how the device
+    /// read `file`, which it does by `first` or the next tier that it can.
+    ///
+    /// # Errors
+    /// As there, or if the device finds the bytes to break a rule.
+    pub fn of_file(
+        (outline, plan): (&Outline, &Plan),
+        (ordinal, precision): (u32, Precision),
+        (file, first): (&ModelFile, Tier),
+    ) -> Result<(Self, Tier), CudaError> {
+        let mut engine = Self::new(&outline.network, plan, ordinal, precision)?;
+        let masks = engine.place_masks(outline, plan);
+        let parts = engine.parts(outline, &masks);
+        let machine = engine.machine.clone();
+        let mut held = lock(&machine);
+        let faults = held.allocate((FAULT_BYTES * parts.len()) as u64)?;
+        let mut said = vec![0; FAULT_BYTES * parts.len()];
+        let read = held.reading(file.payloads(), first, &mut |machine, at| {
+            for (part, &(_, raw, mask, values)) in parts.iter().enumerate() {
+                let faults = Address(faults.0 + (FAULT_BYTES * part) as u64);
+                encoded(raw, at).decode(machine, mask, values, faults)?;
+            }
+            machine.download(faults, &mut said)
+        });
+        held.release(faults);
+        // Whoever drops an engine asks for the device again.
+        drop(held);
+        let tier = read?;
+        for (words, &(tensor, ..)) in said.chunks_exact(FAULT_BYTES).zip(&parts) {
+            if let Some(rule) = broken_rule(words) {
+                return Err(CudaError::Decode { tensor: tensor.into(), rule });
+            }
+        }
+        // From here on they are the device's, and nobody uploads any.
+        engine.settled = true;
+        Ok((engine, tier))
+    }
+
+    /// Gives each masked layer its place; says where each parameter's mask goes.
+    fn place_masks(&mut self, outline: &Outline, plan: &Plan) -> Vec<MaskAt> {
+        let parameters = &outline.network.parameters;
+        let mut masks = vec![MaskAt::default(); parameters.len()];
+        let mut at = self.places.masks;
+        for (layer, step) in self.layers.iter_mut().zip(&plan.steps) {
+            let (Some(layer), Work::Conv { weight, .. }) = (layer, &step.work) else { continue };
+            let words = mask_words(&parameters[*weight]);
+            if words > 0 {
+                layer.mask = MaskAt { bits: at, before: at.at(words) };
+                masks[*weight] = layer.mask;
+                at = at.at(2 * words);
+            }
+        }
+        masks
+    }
+
+    /// Every tensor of the network and its places.
+    fn parts<'a>(&self, outline: &'a Outline, masks: &[MaskAt]) -> Vec<Part<'a>> {
+        let Outline { network, parameters, buffers } = outline;
+        let mut parts = Vec::with_capacity(parameters.len() + buffers.len());
+        for ((parameter, raw), &mask) in network.parameters.iter().zip(parameters).zip(masks) {
+            let values = self.places.values.at(parameter.range.start);
+            parts.push((parameter.name.as_str(), raw, mask, values));
+        }
+        let mut at = self.places.buffers;
+        for (buffer, raw) in network.buffers.iter().zip(buffers) {
+            parts.push((buffer.name.as_str(), raw, MaskAt::default(), at));
+            at = at.at(buffer.values.len());
+        }
+        parts
+    }
+}
+
+/// A tensor's bytes in those that the device reads from `at` on.
+fn encoded(raw: &Raw, at: Address) -> Encoded {
+    let source = |range: &std::ops::Range<usize>| Source {
+        at: Address(at.0 + range.start as u64),
+        len: range.len(),
+    };
+    let spelling = match raw.kind {
+        Kind::Bitmap => Some(Spelling::Bitmap),
+        Kind::Tile256 => Some(Spelling::Tiles),
+        Kind::NOfM { n, m } => Some(Spelling::NOfM { n: n.into(), m: m.into() }),
+        // A mask of another tensor is told as that one spells it.
+        Kind::Dense | Kind::SameAs { .. } | Kind::OfBase => None,
+    };
+    let values = match raw.dtype {
+        Dtype::F32 => Values::F32,
+        Dtype::F16 => Values::F16,
+        Dtype::Bf16 => Values::Bf16,
+        Dtype::Int8 => Values::Int8 { channels: raw.channels },
+    };
+    Encoded {
+        positions: raw.numel,
+        existing: raw.nnz,
+        mask: spelling.map(|spelling| (spelling, source(&raw.mask))),
+        values: (values, source(&raw.values)),
+    }
+}
