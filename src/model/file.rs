@@ -197,7 +197,10 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
     let description = Description::parse(file.description(), &place, meaning.classes.len())
         .map_err(|source| FileError::Description { path: path.to_path_buf(), source })?;
     let mut network = Network::empty(Arc::new(description));
-    no_strangers(file, path, &network)?;
+    no_strangers(file, path, |name| {
+        network.parameters.iter().any(|p| p.name == name)
+            || network.buffers.iter().any(|b| b.name == name)
+    })?;
     let reader = Reader { file, path };
     let mut values = Vec::new();
     for parameter in &mut network.parameters {
@@ -235,17 +238,13 @@ pub fn read(file: &ModelFile, path: &Path) -> Result<Artifact, FileError> {
     Ok(Artifact { network, meaning, facts, momentum, anchor, id, bytes })
 }
 
-/// Refuses a file with a tensor that its description does not know.
+/// Refuses a file with a tensor that its description does not know; `known` says which those are.
 pub(super) fn no_strangers(
     file: &ModelFile,
     path: &Path,
-    network: &Network,
+    known: impl Fn(&str) -> bool,
 ) -> Result<(), FileError> {
-    let known = |name: &str| {
-        let name = name.strip_prefix(MOMENTUM).unwrap_or(name);
-        network.parameters.iter().any(|p| p.name == name)
-            || network.buffers.iter().any(|b| b.name == name)
-    };
+    let known = |name: &str| known(name.strip_prefix(MOMENTUM).unwrap_or(name));
     match file.tensors().find(|tensor| !known(tensor.name())) {
         Some(tensor) => {
             Err(FileError::Stranger { path: path.to_path_buf(), tensor: tensor.name().to_string() })

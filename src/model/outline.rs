@@ -34,6 +34,9 @@ impl Outline {
         let description = Description::parse(file.description(), &place, classes)
             .map_err(|source| FileError::Description { path: path.to_path_buf(), source })?;
         let (specs, statistics) = (description.parameters(), description.buffers());
+        no_strangers(file, path, |name| {
+            specs.iter().any(|p| p.name == name) || statistics.iter().any(|b| b.name == name)
+        })?;
         let mut parameters = Vec::with_capacity(specs.len());
         let mut network = Network {
             description: Arc::new(description),
@@ -55,7 +58,6 @@ impl Outline {
             let values = vec![0.0; spec.channels];
             network.buffers.push(Buffer { name: spec.name, node: spec.node, values });
         }
-        no_strangers(file, path, &network)?;
         Ok(Self { network, parameters, buffers })
     }
 }

@@ -124,7 +124,7 @@ const NETWORK: &str = r#"
 
 const CLASSES: usize = 5;
 
-fn network(keep: f64) -> Network {
+pub fn network(keep: f64) -> Network {
     let description = Description::parse(NETWORK, "all.toml", CLASSES).unwrap();
     let mut network = Network::new(Arc::new(description), 3);
     thin(&mut network, keep);

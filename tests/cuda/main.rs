@@ -6,6 +6,8 @@ mod common;
 mod emulator;
 
 mod bed;
+mod decode;
+mod decode_spelling;
 mod emulated;
 mod engine;
 mod layers;

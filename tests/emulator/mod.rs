@@ -16,7 +16,7 @@ mod memory;
 use std::collections::BTreeMap;
 
 use unlearn::sparse::cuda::{
-    Address, Arg, CardFacts, CudaError, Grid, Kernel, Machine, Recording, source,
+    Address, Arg, CardFacts, CudaError, Grid, Kernel, Machine, Reads, Recording, Tier, source,
 };
 
 use library::Library;
@@ -376,6 +376,27 @@ impl Machine for Emulator {
         self.wait()?;
         to.copy_from_slice(self.memory.bytes(from, to.len() as u64, "copy from memory")?);
         Ok(())
+    }
+
+    /// Always a copy, between pages that nobody may touch; the tier is what a card of these facts would take.
+    fn reading(
+        &mut self,
+        bytes: &[u8],
+        first: Tier,
+        work: &mut Reads<'_>,
+    ) -> Result<Tier, CudaError> {
+        self.ready("read memory of the processor's")?;
+        let copy = self.allocate(bytes.len() as u64)?;
+        self.upload(copy, bytes)?;
+        let mut after = vec![0; bytes.len()];
+        let done = work(self, copy).and_then(|()| self.download(copy, &mut after));
+        self.release(copy);
+        done?;
+        if after != bytes {
+            return Err(refused("read memory of the processor's", "it was written to"));
+        }
+        let maps = self.facts.pageable_access && self.facts.host_page_tables;
+        Ok(if maps && first == Tier::Mapped { Tier::Mapped } else { Tier::Staged })
     }
 
     fn clear(&mut self, to: Address, bytes: u64) -> Result<(), CudaError> {

@@ -92,15 +92,16 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const unsigned char *all = held + tiles;
     read_counts(counts, (const uint *)source, group, groups, existing);
     if (thread < GROUP_TILES) {
+        const bool inside = first + thread < tiles;
         const bool full = (fulls[2u * group + thread / 8u] >> (thread % 8u)) & 1;
-        const uint count = first + thread < tiles ? held[first + thread] : 0u;
-        if (full && first + thread >= tiles) {
+        const uint count = inside ? held[first + thread] : 0u;
+        if (full && !inside) {
             broken(faults, PADDED);
         }
         if (full && count != 0u) {
             broken(faults, FULL_TILE);
         }
-        sizes[thread] = full ? TILE : count;
+        sizes[thread] = full && inside ? TILE : count;
     }
     __syncthreads();
     if (thread == 0) {
