@@ -213,6 +213,54 @@ fn bytes_go_up_around_and_down_in_order() {
 }
 
 #[test]
+fn a_copy_that_is_not_waited_for_comes_as_it_was_and_its_place_is_used_again() {
+    let Some(fake) = Fake::new() else { return };
+    let before = fake.live();
+    {
+        let mut card = fake.card();
+        let at = card.allocate(8000).unwrap();
+        let (first, second) = (bytes(3, 8000), bytes(4, 8000));
+        card.upload(at, &first).unwrap();
+        let waits = fake.calls("cuStreamSynchronize");
+        let early = card.fetch(at, 8000).unwrap();
+        card.upload(at, &second).unwrap();
+        let late = card.fetch(at.at(10), 400).unwrap();
+        let mut found = vec![0; 8000];
+        // Of another size it is refused, and stays.
+        let wrong = card.collect(early, &mut found[..7999]).unwrap_err();
+        assert_eq!(wrong, CudaError::NotFetched { number: early.0, bytes: 7999 });
+        card.collect(early, &mut found).unwrap();
+        assert!(found == first, "what was written later");
+        card.collect(late, &mut found[..400]).unwrap();
+        assert_eq!(found[..400], second[40..440]);
+        assert_eq!(fake.calls("cuStreamSynchronize"), waits, "nothing waits for the whole stream");
+        assert!(card.collect(late, &mut found[..400]).is_err(), "it is collected once");
+        let pinned = fake.calls("cuMemHostAlloc");
+        for _ in 0..5 {
+            let again = card.fetch(at, 8000).unwrap();
+            card.abandon(again);
+            card.abandon(again);
+        }
+        assert_eq!(fake.calls("cuMemHostAlloc"), pinned);
+        assert!(matches!(card.fetch(at, 8001), Err(CudaError::Outside { .. })));
+        fake.fail("cuEventRecord", 1);
+        assert!(matches!(card.fetch(at, 4), Err(CudaError::Driver { .. })));
+        // The device may still write to the place of that copy. Without pinned memory for another it is waited for.
+        fake.fail("cuMemHostAlloc", 2);
+        let waits = fake.calls("cuStreamSynchronize");
+        let waited = card.fetch(at, 8000).unwrap();
+        assert_eq!(fake.calls("cuStreamSynchronize"), waits + 1);
+        card.collect(waited, &mut found).unwrap();
+        assert!(found == second);
+        assert!(card.collect(waited, &mut found).is_err(), "it is collected once");
+        card.record().unwrap();
+        assert!(matches!(card.fetch(at, 4), Err(CudaError::Recording { .. })));
+        let _ = card.recorded();
+    }
+    assert_eq!(fake.live(), before, "something was not given back");
+}
+
+#[test]
 fn without_pinned_memory_uploads_wait() {
     let fake = fake!();
     for failing in ["cuMemHostAlloc", "cuEventCreate"] {

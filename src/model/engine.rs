@@ -357,16 +357,53 @@ impl Engine {
     /// Zeroes the gradient on the device, where it has settled.
     pub fn clear(&mut self) {
         if let Runs::Card(card) = &mut self.runs {
-            card.clear(self.plan.before);
+            card.clear();
         }
     }
 
-    /// A step of the weights in `range` along the gradient on the device, where it has settled. Of
-    /// [`crate::sparse::L1::TowardsBase`] only the strength is read. Says how many of the weights are at the
-    /// centre afterwards, where `counts`; else 0.
-    pub fn update(&mut self, range: Range<usize>, step: Step<'_>, counts: bool) -> usize {
+    /// The loaded batch forward and back on the device, where it has settled: adds `weight` times the
+    /// gradient of the mean over `of` samples, of which the loaded ones are a part. It takes its turn on the
+    /// device and is not waited for; [`Engine::loss`] tells the loss. Tickets rise, and parts of a batch
+    /// that are to be added up have one. Elsewhere, nothing.
+    ///
+    /// # Panics
+    /// If the engine only evaluates, or there is not one label a sample, below the number of classes.
+    pub fn learn(
+        &mut self,
+        network: &Network,
+        labels: &[u32],
+        (of, weight): (usize, f32),
+        ticket: u64,
+    ) {
+        assert_eq!(labels.len(), self.samples, "one label a sample");
+        assert!(self.plan.mode != Mode::Evaluate, "an engine that only evaluates learns nothing");
+        if let Runs::Card(card) = &mut self.runs {
+            card.learn(&self.plan, network, labels, (of, weight), ticket);
+        }
+    }
+
+    /// Waits for the loss that [`Engine::learn`] was asked for: of the last 64 tickets, and of none before
+    /// one that was told. No number of any other, or after a failure.
+    pub fn loss(&mut self, network: &Network, ticket: u64) -> Loss {
         match &mut self.runs {
-            Runs::Card(card) => card.update(self.plan.before, range, step, counts),
+            Runs::Card(card) => card.loss(&self.plan, network, ticket),
+            _ => Loss { sum: f64::NAN, correct: 0 },
+        }
+    }
+
+    /// A step along the gradient on the device, where it has settled: of the weights in each range, under
+    /// one rate and strength; the flag says whether those at the centre are counted. Of
+    /// [`crate::sparse::L1::TowardsBase`] only the strength is read. It is not waited for.
+    pub fn update(&mut self, network: &Network, stretches: &[(Range<usize>, Step<'_>, bool)]) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.update(&self.plan, network, stretches);
+        }
+    }
+
+    /// How many of the weights that are counted are at the centre after the last [`Engine::update`].
+    pub fn at_centre(&mut self) -> usize {
+        match &mut self.runs {
+            Runs::Card(card) => card.at_centre(),
             _ => 0,
         }
     }
@@ -374,7 +411,7 @@ impl Engine {
     /// Gives weights, statistics and momenta back that [`Engine::settle`] took.
     pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
         if let Runs::Card(card) = &mut self.runs {
-            card.fetch(network, momentum);
+            card.fetch(&self.plan, network, momentum);
         }
     }
 

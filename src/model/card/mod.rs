@@ -2,38 +2,33 @@
 //!
 //! Weights, statistics and gradients live with the caller, and go to the device and back with each pass;
 //! or they stay on the device from [`CardEngine::settle`] to [`CardEngine::fetch`], and nothing but samples,
-//! labels and losses is copied. Launches of a pass are recorded when it is run for the second time, and
-//! replayed from then on. After a failure nothing is launched any more, and what is asked for is no number:
+//! labels and losses is copied: a step is then one recording, launched by [`CardEngine::update`], and while the
+//! device runs it the caller lays out the next batch. After a failure nothing is launched any more, and what is asked for is no number:
 //! [`super::Engine::trouble`] says why.
 
+mod bytes;
+mod losses;
 mod memory;
+mod pass;
 mod sections;
 mod tokens;
 mod walk;
 
 use rayon::prelude::*;
 
+use self::bytes::{Bytes, reals};
+use self::losses::Losses;
 pub use self::memory::CardBytes;
 use self::memory::{Places, layers};
+use self::pass::{Pass, Passes, Stretch};
 use self::walk::Walk;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, Work};
 use crate::sparse::cuda::{
-    self, Address, CudaError, Layer, LossAt, Machine, MaskAt, MaskBits, Precision, Recording,
-    Shared, Stepped, Tensor,
+    self, Address, CudaError, Layer, Machine, MaskAt, MaskBits, Precision, Shared, Tensor,
+    UpdateForm,
 };
 use crate::sparse::{L1, Loss, Step};
-
-/// A pass that may be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    Forward { samples: usize },
-    Backward { samples: usize, of: usize },
-    Descend { samples: usize },
-}
-
-/// Passes that are remembered at once: those of whole batches, of the last of an epoch, and of pieces.
-const RECORDINGS: usize = 12;
 
 /// A plan's memory on a device.
 pub(super) struct CardEngine {
@@ -43,63 +38,22 @@ pub(super) struct CardEngine {
     /// The piece of memory that all places lie in, and those that came later.
     memory: Vec<Address>,
     layers: Vec<Option<Layer>>,
-    /// Passes that ran, with what was recorded of them.
-    passes: Vec<(Pass, Option<Recording>)>,
+    passes: Passes,
+    losses: Losses,
+    /// What the optimiser steps, and at which rates.
+    stretches: Vec<Stretch>,
+    rates: [f32; 3],
+    /// Samples were uploaded and not normalised.
+    loaded: bool,
+    /// The gradient is to be zeroed before anything is added to it.
+    cleared: bool,
+    /// A pass that was asked for and not launched, and the ticket of its loss.
+    asked: Option<(Pass, u64)>,
     staging: Vec<f32>,
     bytes: Bytes,
     samples: usize,
-    weights: usize,
     settled: bool,
     fault: Option<CudaError>,
-}
-
-/// Bytes on their way to or from the device, which every copy uses again.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    /// Copies numbers to the device.
-    fn give<const N: usize, T: Copy>(
-        &mut self,
-        machine: &mut dyn Machine,
-        to: Address,
-        values: &[T],
-        bytes: impl Fn(T) -> [u8; N],
-    ) -> Result<(), CudaError> {
-        self.0.resize(N * values.len(), 0);
-        for (to, &value) in self.0.as_chunks_mut::<N>().0.iter_mut().zip(values) {
-            *to = bytes(value);
-        }
-        machine.upload(to, &self.0)
-    }
-
-    /// The bytes on the device from `from` on.
-    fn take(
-        &mut self,
-        machine: &mut dyn Machine,
-        from: Address,
-        bytes: usize,
-    ) -> Result<&[u8], CudaError> {
-        self.0.resize(bytes, 0);
-        machine.download(from, &mut self.0)?;
-        Ok(&self.0)
-    }
-
-    /// Copies `f32`s from the device.
-    fn reals(
-        &mut self,
-        machine: &mut dyn Machine,
-        from: Address,
-        to: &mut [f32],
-    ) -> Result<(), CudaError> {
-        let bytes = self.take(machine, from, 4 * to.len())?;
-        to.iter_mut().zip(reals(bytes)).for_each(|(to, value)| *to = value);
-        Ok(())
-    }
-}
-
-fn reals(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
 
 impl CardEngine {
@@ -130,11 +84,16 @@ impl CardEngine {
             precision,
             memory: vec![first],
             layers: Vec::new(),
-            passes: Vec::new(),
+            passes: Passes::default(),
+            losses: Losses::default(),
+            stretches: Vec::new(),
+            rates: [0.0; 3],
+            loaded: false,
+            cleared: false,
+            asked: None,
             staging: Vec::new(),
             bytes: Bytes::default(),
             samples: 0,
-            weights: network.values.len(),
             settled: false,
             fault: None,
             places,
@@ -196,39 +155,38 @@ impl CardEngine {
         }
     }
 
-    /// Runs a pass: as it is, recording it, or from its recording.
+    /// Runs a pass. What was asked for before it must have been launched.
     fn pass(
         &mut self,
         (plan, network): (&Plan, &Network),
         machine: &mut dyn Machine,
         pass: Pass,
-        work: impl FnOnce(&mut Walk<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let known = self.passes.iter().position(|(known, _)| *known == pass);
-        if let Some((_, Some(recording))) = known.map(|at| self.passes[at]) {
-            return machine.replay(recording);
+        let Self { places, layers, precision, stretches, passes, .. } = self;
+        let (precision, samples) = (*precision, pass.samples);
+        let mut walk =
+            Walk { plan, network, places, layers, stretches, precision, machine, samples };
+        passes.run(pass, &mut walk)
+    }
+
+    /// Launches what was asked for, with the optimiser's step behind it where `updates`.
+    fn flush(&mut self, on: (&Plan, &Network), updates: bool) {
+        let asked = self.asked.take();
+        if asked.is_none() && !updates {
+            return;
         }
-        let records = known.is_some() && machine.record().is_ok();
-        let Self { places, layers, precision, samples, .. } = &*self;
-        let (precision, samples) = (*precision, *samples);
-        let mut walk = Walk { plan, network, places, layers, precision, machine, samples };
-        let done = work(&mut walk);
-        match known {
-            Some(at) if records => {
-                let recording = machine.recorded();
-                done?;
-                let recording = recording?;
-                self.passes[at].1 = Some(recording);
-                machine.replay(recording)
+        let (pass, ticket) = match asked {
+            Some((pass, ticket)) => (pass, Some(ticket)),
+            None => (Pass { samples: self.samples, ..Pass::default() }, None),
+        };
+        let clears = pass.clears || std::mem::take(&mut self.cleared);
+        self.attempt(|engine, machine| {
+            engine.pass(on, machine, Pass { clears, updates, ..pass })?;
+            match ticket {
+                Some(ticket) => engine.losses.ask(machine, &engine.places, pass.samples, ticket),
+                None => Ok(()),
             }
-            _ => {
-                done?;
-                if known.is_none() && self.passes.len() < RECORDINGS {
-                    self.passes.push((pass, None));
-                }
-                Ok(())
-            }
-        }
+        });
     }
 
     /// Takes in a batch, as [`super::Engine::load`] does.
@@ -239,18 +197,16 @@ impl CardEngine {
         samples: usize,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) {
+        self.flush((plan, network), false);
         self.samples = samples;
         let size: usize = network.description.input_shape().iter().product();
         self.staging.resize(samples * size, 0.0);
         self.staging.par_chunks_exact_mut(size).enumerate().for_each(|(i, to)| fill(i, to));
         let staging = std::mem::take(&mut self.staging);
         self.attempt(|engine, machine| {
-            let Places { raw, normal, .. } = engine.places;
-            engine.bytes.give(machine, raw, &staging, f32::to_le_bytes)?;
-            let to = engine.tensor(&plan.tensors[0].activation, samples);
-            cuda::load(machine, raw, [normal, normal.at(network.description.mean.len())], to)
+            engine.bytes.give(machine, engine.places.raw, &staging, f32::to_le_bytes)
         });
-        self.staging = staging;
+        (self.staging, self.loaded) = (staging, true);
     }
 
     fn tensor(&self, place: &Place, samples: usize) -> Tensor {
@@ -261,20 +217,24 @@ impl CardEngine {
 
     /// Runs the loaded batch forward, as [`super::Engine::forward`] does.
     pub fn forward(&mut self, plan: &Plan, network: &mut Network) {
-        let samples = self.samples;
         let moves = plan.mode == Mode::Train && !self.settled;
+        let pass = Pass { forward: true, ..self.begun() };
         self.attempt(|engine, machine| {
             if !engine.settled {
                 engine.upload_weights(machine, network)?;
             }
-            engine.pass((plan, network), machine, Pass::Forward { samples }, |walk| {
-                (0..walk.plan.steps.len()).try_for_each(|step| walk.forward(step))
-            })?;
+            engine.pass((plan, network), machine, pass)?;
             match moves {
                 true => engine.fetch_buffers(machine, network),
                 false => Ok(()),
             }
         });
+    }
+
+    /// A pass of the samples here, which normalises them unless that was done.
+    fn begun(&mut self) -> Pass {
+        let loads = std::mem::take(&mut self.loaded);
+        Pass { samples: self.samples, loads, ..Pass::default() }
     }
 
     fn upload_weights(
@@ -311,17 +271,8 @@ impl CardEngine {
         logits
     }
 
-    /// The batch's logits and their gradient.
-    fn ends(&self, plan: &Plan) -> [Tensor; 2] {
-        let tensor = &plan.tensors[plan.logits];
-        let Some(place) = &tensor.gradient else {
-            unreachable!("an evaluating engine has no gradients")
-        };
-        [&tensor.activation, place].map(|place| self.tensor(place, self.samples))
-    }
-
-    /// The loss of the loaded batch, and the gradients of the mean over `of` samples; added to
-    /// `gradient`, or, settled, to those on the device.
+    /// The loss of the batch that was taken forward, and the gradients of the mean over `of` samples; added
+    /// to `gradient`, or, settled, to those on the device.
     pub fn backward(
         &mut self,
         plan: &Plan,
@@ -330,36 +281,49 @@ impl CardEngine {
         of: usize,
         gradient: &mut [f32],
     ) -> Loss {
-        let classes = network.description.classes;
-        for &label in labels {
-            assert!((label as usize) < classes, "label {label} of {classes} classes");
-        }
-        let (samples, ends) = (self.samples, self.ends(plan));
+        known(network, labels);
+        let (samples, clears) = (self.samples, self.clears());
         let loss = self.attempt(|engine, machine| {
-            let Places { labels: at, losses, right, .. } = engine.places;
-            engine.bytes.give(machine, at, labels, u32::to_le_bytes)?;
-            engine.clear_unless_settled(machine, gradient.len())?;
-            let loss = LossAt { labels: at, losses, right };
-            let pass = Pass::Backward { samples, of };
-            engine.pass((plan, network), machine, pass, |walk| {
-                cuda::cross_entropy(walk.machine, ends[0], ends[1], loss, of)?;
-                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
-            })?;
-            engine.loss(machine)
+            engine.bytes.give(machine, engine.places.labels, labels, u32::to_le_bytes)?;
+            let loss = Some((of, 1.0));
+            let pass = Pass { samples, clears, loss, backward: true, ..Pass::default() };
+            engine.pass((plan, network), machine, pass)?;
+            let bytes = losses::bytes(&engine.places, samples);
+            let bytes = engine.bytes.take(machine, engine.places.losses, bytes)?;
+            Ok(losses::read(bytes, samples))
         });
         self.give_gradient(gradient);
-        loss.unwrap_or(Loss { sum: f64::NAN, correct: 0 })
+        loss.unwrap_or(NO_LOSS)
     }
 
-    fn loss(&mut self, machine: &mut dyn Machine) -> Result<Loss, CudaError> {
-        // The losses of a whole batch, then what was named rightly: one copy, one wait.
-        let all = (self.places.right.0 - self.places.losses.0) as usize;
-        let bytes = self.bytes.take(machine, self.places.losses, all + 4 * self.samples)?;
-        let (losses, right) = bytes.split_at(all);
-        let losses = losses.as_chunks::<8>().0.iter().take(self.samples);
-        let right = right.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        let sum = losses.map(|bytes| f64::from_le_bytes(*bytes)).sum();
-        Ok(Loss { sum, correct: right.sum::<u32>() as usize })
+    /// Settled: asks for the loss of the loaded batch and `weight` times the gradients of the mean over `of`
+    /// samples, which are added to those on the device. Launched with what comes next.
+    pub fn learn(
+        &mut self,
+        plan: &Plan,
+        network: &Network,
+        labels: &[u32],
+        (of, weight): (usize, f32),
+        ticket: u64,
+    ) {
+        known(network, labels);
+        self.flush((plan, network), false);
+        let (clears, loss) = (self.clears(), Some((of, weight)));
+        self.attempt(|engine, machine| {
+            engine.bytes.give(machine, engine.places.labels, labels, u32::to_le_bytes)
+        });
+        let pass = Pass { clears, forward: true, loss, backward: true, ..self.begun() };
+        self.asked = Some((pass, ticket));
+    }
+
+    /// Waits for the loss that was asked for under a ticket; no number after a failure.
+    pub fn loss(&mut self, plan: &Plan, network: &Network, ticket: u64) -> Loss {
+        if self.asked.is_some_and(|(_, asked)| asked <= ticket) {
+            self.flush((plan, network), false);
+        }
+        let loss =
+            self.attempt(|engine, machine| engine.losses.take(machine, &engine.places, ticket));
+        loss.flatten().unwrap_or(NO_LOSS)
     }
 
     /// The gradients from a derivative by the logits, row-major `[samples, classes]`.
@@ -370,22 +334,22 @@ impl CardEngine {
         derivative: &[f32],
         gradient: &mut [f32],
     ) {
-        let (samples, [_, dlogits]) = (self.samples, self.ends(plan));
+        let Some(place) = &plan.tensors[plan.logits].gradient else {
+            unreachable!("an evaluating engine has no gradients")
+        };
+        let dlogits = self.tensor(place, self.samples);
+        let (samples, clears) = (self.samples, self.clears());
         self.attempt(|engine, machine| {
             engine.bytes.give(machine, dlogits.at, derivative, f32::to_le_bytes)?;
-            engine.clear_unless_settled(machine, gradient.len())?;
-            engine.pass((plan, network), machine, Pass::Descend { samples }, |walk| {
-                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
-            })
+            let pass = Pass { samples, clears, backward: true, ..Pass::default() };
+            engine.pass((plan, network), machine, pass)
         });
         self.give_gradient(gradient);
     }
 
-    fn clear_unless_settled(&self, machine: &mut dyn Machine, len: usize) -> Result<(), CudaError> {
-        match self.settled {
-            true => Ok(()),
-            false => machine.clear(self.places.gradient, 4 * len as u64),
-        }
+    /// Whether the next gradient is the first: where it settled, after [`CardEngine::clear`]; else always.
+    fn clears(&mut self) -> bool {
+        std::mem::take(&mut self.cleared) || !self.settled
     }
 
     /// Adds the device's gradient to the caller's, unless it is to stay there.
@@ -425,56 +389,78 @@ impl CardEngine {
         self.settled
     }
 
-    /// Zeroes the device's gradient, of which `before` weights have none.
-    pub fn clear(&mut self, before: usize) {
-        let bytes = 4 * (self.weights - before) as u64;
-        self.attempt(|engine, machine| machine.clear(engine.places.gradient, bytes));
+    /// Zeroes the device's gradient before anything more is added to it.
+    pub fn clear(&mut self) {
+        self.cleared = true;
     }
 
-    /// One optimiser step of the weights in `range`; says how many are at the centre where `counts`.
+    /// One optimiser step of the weights in `stretches`, which share rate and strength, behind all that was
+    /// asked for; those of the centre are counted where a stretch says so.
     pub fn update(
         &mut self,
-        before: usize,
-        range: std::ops::Range<usize>,
-        step: Step<'_>,
-        counts: bool,
-    ) -> usize {
-        let counted = self.attempt(|engine, machine| {
-            let places = &engine.places;
-            let counter = if counts { places.counter } else { Address::default() };
-            if counts {
-                machine.clear(counter, 4)?;
+        plan: &Plan,
+        network: &Network,
+        stretches: &[(std::ops::Range<usize>, Step<'_>, bool)],
+    ) {
+        let stretch = |(range, step, counts): &(std::ops::Range<usize>, Step<'_>, bool)| Stretch {
+            range: range.clone(),
+            form: UpdateForm::of(*step),
+            counts: *counts,
+        };
+        let pulled = stretches.iter().find(|(_, step, _)| step.l1 != L1::Off);
+        let Some((_, step, _)) = pulled.or(stretches.first()) else {
+            return self.flush((plan, network), false);
+        };
+        let rates = cuda::rates(*step);
+        let same = stretches.iter().map(stretch).eq(self.stretches.iter().cloned());
+        if !same {
+            self.stretches = stretches.iter().map(stretch).collect();
+        }
+        self.attempt(|engine, machine| {
+            if !same {
+                engine.passes.forget_updates(machine);
             }
-            let on = Stepped {
-                values: places.values.at(range.start),
-                momenta: places.momenta.at(range.start),
-                gradient: places.gradient.at(range.start - before),
-                base: match step.l1 {
-                    L1::TowardsBase { .. } => places.base.at(range.start),
-                    _ => Address::default(),
-                },
-                learns: Address::default(),
-                at_centre: counter,
-                len: range.len(),
-            };
-            cuda::update(machine, step, on)?;
-            let mut count = [0; 4];
-            if counts {
-                machine.download(counter, &mut count)?;
+            if rates != engine.rates {
+                engine.bytes.give(machine, engine.places.rates, &rates, f32::to_le_bytes)?;
+                engine.rates = rates;
             }
-            Ok(u32::from_le_bytes(count) as usize)
+            Ok(())
         });
-        counted.unwrap_or(0)
+        self.flush((plan, network), true);
+    }
+
+    /// Waits for the last step: how many weights are at the centre, of those that are counted.
+    pub fn at_centre(&mut self) -> usize {
+        if !self.stretches.iter().any(|stretch| stretch.counts) {
+            return 0;
+        }
+        let count = self.attempt(|engine, machine| {
+            let bytes = engine.bytes.take(machine, engine.places.counter, 4)?;
+            Ok(bytes.iter().rev().fold(0, |count, byte| count << 8 | usize::from(*byte)))
+        });
+        count.unwrap_or(0)
     }
 
     /// Gives weights, statistics and momenta back.
-    pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
+    pub fn fetch(&mut self, plan: &Plan, network: &mut Network, momentum: &mut [f32]) {
+        self.flush((plan, network), false);
         self.attempt(|engine, machine| {
             engine.bytes.reals(machine, engine.places.values, &mut network.values)?;
             engine.bytes.reals(machine, engine.places.momenta, momentum)?;
             engine.fetch_buffers(machine, network)
         });
         self.settled = false;
+    }
+}
+
+/// What stands for a loss after a failure.
+const NO_LOSS: Loss = Loss { sum: f64::NAN, correct: 0 };
+
+/// Kernels take labels as they are.
+fn known(network: &Network, labels: &[u32]) {
+    let classes = network.description.classes;
+    for &label in labels {
+        assert!((label as usize) < classes, "label {label} of {classes} classes");
     }
 }
 
@@ -485,9 +471,8 @@ fn lock(machine: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Machine>> {
 impl Drop for CardEngine {
     fn drop(&mut self) {
         let mut machine = lock(&self.machine);
-        for recording in self.passes.iter().filter_map(|(_, recording)| *recording) {
-            machine.forget(recording);
-        }
+        self.losses.drain(&mut **machine);
+        self.passes.drain(&mut **machine);
         for &address in &self.memory {
             machine.release(address);
         }

@@ -23,6 +23,7 @@ mod compile;
 mod decode;
 mod driver;
 mod error;
+mod fetching;
 mod kernel;
 mod layer;
 mod library;
@@ -45,14 +46,16 @@ pub use decode::{Encoded, FAULT_BYTES, Source, Spelling, Values, broken_rule};
 pub use error::CudaError;
 pub use kernel::{ARCHITECTURES, Kernel, OPTIONS, SOURCES, source};
 pub use layer::Layer;
-pub use machine::{Address, Arg, Capability, CardFacts, Grid, Machine, Reads, Recording, Tier};
+pub use machine::{
+    Address, Arg, Capability, CardFacts, Fetched, Grid, Machine, Reads, Recording, Tier,
+};
 pub use mask_bits::{MaskAt, MaskBits};
 pub use norm::{Norm, NormBackward};
 pub use nvrtc::Nvrtc;
 pub use open::{Shared, open, opened};
 pub use pointwise::{
-    LossAt, Pool, Stepped, add, copy_or_add, cross_entropy, load, pad_shortcut,
-    pad_shortcut_backward, relu, relu_backward, update,
+    LossAt, Pool, Stepped, UpdateForm, add, copy_or_add, cross_entropy, load, pad_shortcut,
+    pad_shortcut_backward, rates, relu, relu_backward, update,
 };
 pub use precision::Precision;
 pub use tensor::Tensor;
