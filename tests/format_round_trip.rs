@@ -143,6 +143,50 @@ fn a_mask_of_another_tensor_is_that_tensors_mask() {
     );
     assert_eq!(twin.values().unwrap(), [0.5; 5]);
     assert_eq!(twin.stored_bytes(), 20);
+    // As bytes, too: where the mask is told as that one spells it, and lies there.
+    let [twin, own] = ["conv2.importance", "conv2.weight"].map(|name| {
+        let raw = file.tensor(name).unwrap().raw().unwrap();
+        (raw.kind, raw.mask, raw.numel, raw.nnz, raw.values)
+    });
+    assert_eq!((twin.0, &twin.1, twin.2, twin.3), (own.0, &own.1, own.2, own.3));
+    assert!(matches!(own.0, Kind::Bitmap | Kind::Tile256 | Kind::NOfM { .. }));
+    assert_ne!(twin.4, own.4, "values of its own");
+}
+
+#[test]
+fn payloads_lie_where_a_tensor_says_and_survive_that_their_pages_are_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.esm");
+    std::fs::write(&path, everything()).unwrap();
+    let file = ModelFile::open(&path).unwrap();
+    assert!(file.payloads().as_ptr().addr().is_multiple_of(64), "for whoever reads words there");
+    let before = file.payloads().to_vec();
+    assert!(everything().windows(before.len()).any(|window| window == before));
+    file.release_pages();
+    assert_eq!(file.payloads(), before);
+    file.verify().unwrap();
+    let mut last = 0;
+    for tensor in file.tensors() {
+        let raw = tensor.raw().unwrap();
+        assert_eq!((raw.nnz, raw.numel), (tensor.nnz(), tensor.numel()));
+        assert_eq!(
+            (raw.channels, raw.dtype),
+            (tensor.shape().first().copied().unwrap_or(1), tensor.dtype())
+        );
+        assert_eq!(raw.mask.is_empty(), raw.kind == Kind::Dense, "{}", tensor.name());
+        if raw.dtype == Dtype::F32 {
+            let bytes = file.payloads()[raw.values.clone()].chunks_exact(4);
+            let values = bytes.map(|four| f32::from_le_bytes(four.try_into().unwrap()));
+            assert!(values.eq(tensor.values().unwrap()), "{}", tensor.name());
+        }
+        last = last.max(raw.values.end);
+    }
+    assert_eq!(last, before.len(), "they end with the last of them");
+    let memory = ModelFile::from_bytes(everything()).unwrap();
+    memory.release_pages();
+    assert_eq!(memory.payloads(), before);
+    let none = ModelFile::from_bytes(Draft::new("nothing").encode().unwrap()).unwrap();
+    assert!(none.payloads().is_empty());
 }
 
 #[test]
@@ -168,6 +212,7 @@ fn a_mask_of_the_base_is_read_with_that_base_and_with_no_other() {
         assert!(
             matches!(delta.positions(), Err(FormatError::NeedsBase { base, .. }) if base == base_id)
         );
+        assert!(matches!(delta.raw(), Err(FormatError::NeedsBase { base, .. }) if base == base_id));
         assert!(matches!(delta.read_with(&stranger), Err(FormatError::WrongBase { .. })));
         let (positions, read) = delta.read_with(&base).unwrap();
         assert_eq!(positions.as_ref(), Some(&mask));

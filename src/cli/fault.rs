@@ -12,7 +12,7 @@ use crate::evaluate::{EvaluateError, MeasureError};
 use crate::exchange::{ExchangeError, ExchangeFault};
 use crate::format::FormatError;
 use crate::model::file::FileError;
-use crate::model::{DescribeError, GrowError};
+use crate::model::{DescribeError, FileEngineError, GrowError};
 use crate::prune::PruneError;
 use crate::sparse::cuda::CudaError;
 use crate::train::TrainError;
@@ -206,7 +206,17 @@ fn of_disk(error: &DiskError) -> u8 {
 fn of_cuda(error: &CudaError) -> u8 {
     match error {
         CudaError::NoSuchDevice { .. } | CudaError::Precision { .. } | CudaError::Size { .. } => 2,
+        CudaError::Decode { .. } => 3,
         _ => 4,
+    }
+}
+
+impl From<FileEngineError> for Fault {
+    fn from(error: FileEngineError) -> Self {
+        match error {
+            FileEngineError::File(error) => error.into(),
+            FileEngineError::Cuda(error) => error.into(),
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use crate::sparse::cuda::{CudaError, Tier};
 
 /// Why there is no engine for a file.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum FileEngineError {
     /// The file is not a network.
     #[error(transparent)]

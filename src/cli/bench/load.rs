@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::super::device::Wanted;
 use super::super::fault::Fault;
 use super::super::learn;
 use super::super::setting::{self, Common, Out};
 use super::super::table::Table;
 use super::subject::Samples;
 use super::timings::{Timings, told};
-use super::{Effort, some};
+use super::{Effort, load_sections, some};
 use crate::base::clock::Stopwatch;
 use crate::base::units::Bytes;
 use crate::format::ModelFile;
@@ -19,7 +20,7 @@ use crate::model::{Engine, Mode, file};
 /// Measure how long it takes from a model file's path to a network that predicts.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench load --model sparse.esm --json\n\nEvery byte is verified, as always. The file is in the system's cache from the second run on: what the disk costs is not measured."
+    after_help = "Example: unlearn bench load --model sparse.esm --json\nExample: unlearn bench load --model sparse.esm --device cuda\n\nEvery byte is verified, as always. The file is in the system's cache from the second run on: what the disk costs is not measured. On a CUDA device, which decodes the file's sections itself, each way that it can read them is told, beside the way through the processor."
 )]
 pub(super) struct Args {
     /// The model file
@@ -61,6 +62,12 @@ fn once(path: &Path) -> Result<([f64; 5], u64), Fault> {
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut machine = args.effort.budget.watch(None)?;
     let repetitions = some("--repetitions", args.repetitions, 1_000_000)?;
+    if let wanted @ Wanted::Cuda { .. } = args.effort.device {
+        let times = (args.effort.warm_up, repetitions);
+        let (text, mut value) = load_sections::run(&args.model, wanted, times, &mut machine)?;
+        let took = machine.seal(&mut value);
+        return out.result(&(text + &took), &value);
+    }
     let mut bytes = 0;
     let mut seconds = vec![Vec::new(); PHASES.len()];
     for repetition in 0..args.effort.warm_up + repetitions {

@@ -6,6 +6,7 @@ mod erase;
 mod figures;
 mod latency;
 mod load;
+mod load_sections;
 mod page;
 mod resident;
 mod step;
@@ -78,7 +79,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 /// Where to compute, and how often.
 #[derive(clap::Args, Debug)]
 struct Effort {
-    /// What to compute on; `step` alone knows CUDA devices
+    /// What to compute on; `step` and `load` alone know CUDA devices
     #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
     device: Wanted,
     /// Runs that are not counted, before those that are
@@ -97,7 +98,7 @@ impl Effort {
         match self.device {
             Wanted::Cpu | Wanted::Auto => Ok("cpu".into()),
             wanted => Err(Fault::Usage(format!(
-                "--device {wanted}: only `bench step` is measured on a CUDA device; give cpu"
+                "--device {wanted}: only `bench step` and `bench load` are measured on a CUDA device; give cpu"
             ))),
         }
     }
