@@ -27,7 +27,7 @@ pub fn spell(spelling: Spelling, numel: usize, positions: &[u32]) -> Vec<u8> {
         }
         Spelling::NOfM { m, .. } => {
             let width = m.ilog2() as usize;
-            let bit = |i: usize| positions[i / width] as usize % m >> (i % width) & 1;
+            let bit = |i: usize| (positions[i / width] as usize % m) >> (i % width) & 1;
             let bits: Vec<usize> = (0..positions.len() * width).map(bit).collect();
             let byte = |eight: &[usize]| eight.iter().rev().fold(0, |byte, bit| byte << 1 | bit);
             return bits.chunks(8).map(|eight| byte(eight) as u8).collect();
