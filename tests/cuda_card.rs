@@ -8,6 +8,7 @@ mod common;
 use std::ffi::{CString, c_char, c_int, c_long};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use libloading::{Library, Symbol};
@@ -47,6 +48,9 @@ fn built() -> Option<&'static (PathBuf, Library)> {
     made.as_ref()
 }
 
+/// How often somebody was told that kernels are compiled.
+static COMPILED: AtomicUsize = AtomicUsize::new(0);
+
 /// The stand-in, for one test at a time.
 struct Fake {
     library: &'static Library,
@@ -66,7 +70,12 @@ impl Fake {
 
     fn modules(&self, cache: Option<&Path>) -> Modules {
         let (cache, compiler) = (cache.map(Path::to_path_buf), Some(self.path.into()));
-        Modules { embedded: &[], cache, compiler }
+        Modules {
+            embedded: &[],
+            cache,
+            compiler,
+            compiles: Some(|_| _ = COMPILED.fetch_add(1, Relaxed)),
+        }
     }
 
     fn card(&self) -> Card {
@@ -646,11 +655,17 @@ fn compiled_kernels_are_kept_and_what_is_damaged_is_made_anew() {
     let kept = folder.path().join("kernels");
     let launch = |expected: c_long| {
         let compiled = fake.calls("nvrtcCompileProgram");
+        let told = COMPILED.load(Relaxed);
         let mut card = Card::open(0, &fake.modules(Some(&kept))).unwrap();
         let at = card.allocate(4).unwrap();
         add(&mut card, at, 1, 1.0).unwrap();
         assert_eq!(numbers(&mut card, at, 1), [7.0]);
         assert_eq!(fake.calls("nvrtcCompileProgram") - compiled, expected);
+        assert_eq!(
+            COMPILED.load(Relaxed) - told,
+            expected as usize,
+            "a wait that nobody was told of"
+        );
         card.cache_fault().map(ToString::to_string)
     };
     assert_eq!(launch(1), None);
@@ -680,7 +695,7 @@ fn what_the_program_holds_comes_first_and_the_compiler_where_the_driver_refuses_
     const TAKEN: &[u8] = b"\x7fELF made for --gpu-architecture=sm_87\0";
     let launched = |embedded, compiler: &Path| {
         let compiled = fake.calls("nvrtcCompileProgram");
-        let modules = Modules { embedded, cache: None, compiler: Some(compiler.into()) };
+        let modules = Modules { embedded, compiler: Some(compiler.into()), ..Modules::default() };
         let mut card = Card::open(0, &modules).unwrap();
         let at = card.allocate(4).unwrap();
         let done = add(&mut card, at, 1, 1.0).map(|()| numbers(&mut card, at, 1));

@@ -233,10 +233,37 @@ impl Engine {
             }
             _ => {
                 let classes = place.geometry.channels;
-                for row in self.logits().chunks_exact(classes) {
-                    softmax_of(classes, |class| row[class], out);
-                }
+                append(Some(self.logits()), classes, out);
             }
+        }
+    }
+
+    /// Takes the weights and statistics of `network` for those of every forward pass from now on: a CUDA
+    /// device is given them once. Who changes them says so by another call. On the processor, nothing.
+    pub fn keep(&mut self, network: &Network) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.keep(network);
+        }
+    }
+
+    /// Runs the loaded batch forward, and appends its softmax probabilities to `out`; on a CUDA device those
+    /// of the batch before, so that the next may be laid out meanwhile: [`Engine::answered`] gives the last.
+    pub fn answer(&mut self, network: &mut Network, out: &mut Vec<f32>) {
+        self.forward(network);
+        match &mut self.runs {
+            Runs::Card(card) => {
+                let logits = card.answers(&self.plan);
+                append(logits, network.description.classes, out);
+            }
+            _ => self.probabilities(out),
+        }
+    }
+
+    /// Appends what [`Engine::answer`] owes.
+    pub fn answered(&mut self, out: &mut Vec<f32>) {
+        let classes = self.plan.tensors[self.plan.logits].activation.geometry.channels;
+        if let Runs::Card(card) = &mut self.runs {
+            append(card.answered(), classes, out);
         }
     }
 
@@ -449,5 +476,12 @@ impl Engine {
             }
             _ => None,
         }
+    }
+}
+
+/// Appends the softmax probabilities of rows of logits.
+fn append(logits: Option<Vec<f32>>, classes: usize, out: &mut Vec<f32>) {
+    for row in logits.unwrap_or_default().chunks_exact(classes) {
+        softmax_of(classes, |class| row[class], out);
     }
 }

@@ -214,3 +214,24 @@ fn a_step_is_one_launch_and_the_next_batch_is_laid_out_meanwhile() {
     let launches = &calls[steady + 1..steady + 1 + recorded];
     assert!(launches.iter().all(|call| ["launch", "clear", "copy"].contains(call)), "{launches:?}");
 }
+
+#[test]
+fn an_evaluation_uploads_weights_once_and_asks_one_batch_behind() {
+    let Some(emulator) = Emulator::fast(Order::Forward).unwrap() else { return };
+    let (emulator, data) = (emulator.with(|facts| facts.ordinal = 35), few());
+    let calls = emulator.calls();
+    open(Box::new(emulator));
+    let card = Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32 };
+    let (network, all) = (thinned(), (0..12).collect::<Vec<usize>>());
+    let pieces = Compute { micro_batch: Some(3), ..card.into() };
+    let answers = score(&network, &data.test, &all, pieces).unwrap();
+    let calls = calls.lock().unwrap().clone();
+    let steady = calls.iter().rposition(|call| *call == "record").unwrap();
+    let of_steps = calls[steady..].iter().filter(|call| !["launch", "clear"].contains(call));
+    let step = ["upload", "replay", "fetch", "collect"];
+    let expected = ["record", "replay", "fetch", "collect"];
+    let expected = [&expected[..], &step, &step, &["collect"]].concat();
+    assert_eq!(of_steps.copied().collect::<Vec<_>>(), expected);
+    let right = score(&network, &data.test, &all, Isa::best()).unwrap();
+    assert!(apart(&answers, &right) < 1e-5);
+}

@@ -6,6 +6,9 @@ use super::memory::Places;
 use crate::sparse::Loss;
 use crate::sparse::cuda::{CudaError, Fetched, Machine};
 
+/// What stands for a loss after a failure.
+pub(super) const NO_LOSS: Loss = Loss { sum: f64::NAN, correct: 0 };
+
 /// Copies that are under way at once.
 const WAITING: usize = 8;
 /// Sums that nobody asked for yet.

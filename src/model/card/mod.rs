@@ -11,24 +11,24 @@ mod losses;
 mod memory;
 mod pass;
 mod sections;
+mod settled;
 mod tokens;
 mod walk;
 
 use rayon::prelude::*;
 
 use self::bytes::{Bytes, reals};
-use self::losses::Losses;
+use self::losses::{Losses, NO_LOSS};
 pub use self::memory::CardBytes;
 use self::memory::{Places, layers};
 use self::pass::{Pass, Passes, Stretch};
 use self::walk::Walk;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, Work};
+use crate::sparse::Loss;
 use crate::sparse::cuda::{
-    self, Address, CudaError, Layer, Machine, MaskAt, MaskBits, Precision, Shared, Tensor,
-    UpdateForm,
+    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared, Tensor,
 };
-use crate::sparse::{L1, Loss, Step};
 
 /// A plan's memory on a device.
 pub(super) struct CardEngine {
@@ -53,6 +53,10 @@ pub(super) struct CardEngine {
     bytes: Bytes,
     samples: usize,
     settled: bool,
+    /// The weights here stay what they are.
+    kept: bool,
+    /// Logits on their way, and how many.
+    answers: Option<(Fetched, usize)>,
     fault: Option<CudaError>,
 }
 
@@ -95,6 +99,8 @@ impl CardEngine {
             bytes: Bytes::default(),
             samples: 0,
             settled: false,
+            kept: false,
+            answers: None,
             fault: None,
             places,
         };
@@ -220,7 +226,7 @@ impl CardEngine {
         let moves = plan.mode == Mode::Train && !self.settled;
         let pass = Pass { forward: true, ..self.begun() };
         self.attempt(|engine, machine| {
-            if !engine.settled {
+            if !engine.settled && !engine.kept {
                 engine.upload_weights(machine, network)?;
             }
             engine.pass((plan, network), machine, pass)?;
@@ -271,6 +277,33 @@ impl CardEngine {
         logits
     }
 
+    /// Takes the weights of `network` for those of every forward pass from now on.
+    pub fn keep(&mut self, network: &Network) {
+        self.attempt(|engine, machine| engine.upload_weights(machine, network));
+        self.kept = true;
+    }
+
+    /// Asks for the logits of the batch that was taken forward, and gives those that were asked for before;
+    /// no numbers after a failure.
+    pub fn answers(&mut self, plan: &Plan) -> Option<Vec<f32>> {
+        let tensor = self.tensor(&plan.tensors[plan.logits].activation, self.samples);
+        let asked = self.attempt(|_, machine| machine.fetch(tensor.at, 4 * tensor.len()));
+        let before = self.answered();
+        self.answers = asked.map(|fetched| (fetched, tensor.len()));
+        before
+    }
+
+    /// The logits that were asked for last.
+    pub fn answered(&mut self) -> Option<Vec<f32>> {
+        let (fetched, len) = self.answers.take()?;
+        let mut bytes = vec![0; 4 * len];
+        let came = self.attempt(|_, machine| machine.collect(fetched, &mut bytes));
+        Some(match came {
+            Some(()) => reals(&bytes).collect(),
+            None => vec![f32::NAN; len],
+        })
+    }
+
     /// The loss of the batch that was taken forward, and the gradients of the mean over `of` samples; added
     /// to `gradient`, or, settled, to those on the device.
     pub fn backward(
@@ -294,36 +327,6 @@ impl CardEngine {
         });
         self.give_gradient(gradient);
         loss.unwrap_or(NO_LOSS)
-    }
-
-    /// Settled: asks for the loss of the loaded batch and `weight` times the gradients of the mean over `of`
-    /// samples, which are added to those on the device. Launched with what comes next.
-    pub fn learn(
-        &mut self,
-        plan: &Plan,
-        network: &Network,
-        labels: &[u32],
-        (of, weight): (usize, f32),
-        ticket: u64,
-    ) {
-        known(network, labels);
-        self.flush((plan, network), false);
-        let (clears, loss) = (self.clears(), Some((of, weight)));
-        self.attempt(|engine, machine| {
-            engine.bytes.give(machine, engine.places.labels, labels, u32::to_le_bytes)
-        });
-        let pass = Pass { clears, forward: true, loss, backward: true, ..self.begun() };
-        self.asked = Some((pass, ticket));
-    }
-
-    /// Waits for the loss that was asked for under a ticket; no number after a failure.
-    pub fn loss(&mut self, plan: &Plan, network: &Network, ticket: u64) -> Loss {
-        if self.asked.is_some_and(|(_, asked)| asked <= ticket) {
-            self.flush((plan, network), false);
-        }
-        let loss =
-            self.attempt(|engine, machine| engine.losses.take(machine, &engine.places, ticket));
-        loss.flatten().unwrap_or(NO_LOSS)
     }
 
     /// The gradients from a derivative by the logits, row-major `[samples, classes]`.
@@ -366,95 +369,7 @@ impl CardEngine {
             gradient.fill(f32::NAN);
         }
     }
-
-    /// Takes weights, statistics and momenta over: until [`CardEngine::fetch`] they are the device's, and
-    /// `network` stands for names and masks alone. `base` holds what an l1 term pulls to.
-    pub fn settle(&mut self, network: &Network, momentum: &[f32], base: Option<&[f32]>) {
-        self.attempt(|engine, machine| {
-            engine.upload_weights(machine, network)?;
-            engine.bytes.give(machine, engine.places.momenta, momentum, f32::to_le_bytes)?;
-            if let Some(base) = base {
-                if engine.places.base == Address::default() {
-                    engine.places.base = machine.allocate(4 * base.len() as u64)?;
-                    engine.memory.push(engine.places.base);
-                }
-                engine.bytes.give(machine, engine.places.base, base, f32::to_le_bytes)?;
-            }
-            engine.settled = true;
-            Ok(())
-        });
-    }
-
-    pub fn settled(&self) -> bool {
-        self.settled
-    }
-
-    /// Zeroes the device's gradient before anything more is added to it.
-    pub fn clear(&mut self) {
-        self.cleared = true;
-    }
-
-    /// One optimiser step of the weights in `stretches`, which share rate and strength, behind all that was
-    /// asked for; those of the centre are counted where a stretch says so.
-    pub fn update(
-        &mut self,
-        plan: &Plan,
-        network: &Network,
-        stretches: &[(std::ops::Range<usize>, Step<'_>, bool)],
-    ) {
-        let stretch = |(range, step, counts): &(std::ops::Range<usize>, Step<'_>, bool)| Stretch {
-            range: range.clone(),
-            form: UpdateForm::of(*step),
-            counts: *counts,
-        };
-        let pulled = stretches.iter().find(|(_, step, _)| step.l1 != L1::Off);
-        let Some((_, step, _)) = pulled.or(stretches.first()) else {
-            return self.flush((plan, network), false);
-        };
-        let rates = cuda::rates(*step);
-        let same = stretches.iter().map(stretch).eq(self.stretches.iter().cloned());
-        if !same {
-            self.stretches = stretches.iter().map(stretch).collect();
-        }
-        self.attempt(|engine, machine| {
-            if !same {
-                engine.passes.forget_updates(machine);
-            }
-            if rates != engine.rates {
-                engine.bytes.give(machine, engine.places.rates, &rates, f32::to_le_bytes)?;
-                engine.rates = rates;
-            }
-            Ok(())
-        });
-        self.flush((plan, network), true);
-    }
-
-    /// Waits for the last step: how many weights are at the centre, of those that are counted.
-    pub fn at_centre(&mut self) -> usize {
-        if !self.stretches.iter().any(|stretch| stretch.counts) {
-            return 0;
-        }
-        let count = self.attempt(|engine, machine| {
-            let bytes = engine.bytes.take(machine, engine.places.counter, 4)?;
-            Ok(bytes.iter().rev().fold(0, |count, byte| count << 8 | usize::from(*byte)))
-        });
-        count.unwrap_or(0)
-    }
-
-    /// Gives weights, statistics and momenta back.
-    pub fn fetch(&mut self, plan: &Plan, network: &mut Network, momentum: &mut [f32]) {
-        self.flush((plan, network), false);
-        self.attempt(|engine, machine| {
-            engine.bytes.reals(machine, engine.places.values, &mut network.values)?;
-            engine.bytes.reals(machine, engine.places.momenta, momentum)?;
-            engine.fetch_buffers(machine, network)
-        });
-        self.settled = false;
-    }
 }
-
-/// What stands for a loss after a failure.
-const NO_LOSS: Loss = Loss { sum: f64::NAN, correct: 0 };
 
 /// Kernels take labels as they are.
 fn known(network: &Network, labels: &[u32]) {
@@ -472,6 +387,9 @@ impl Drop for CardEngine {
     fn drop(&mut self) {
         let mut machine = lock(&self.machine);
         self.losses.drain(&mut **machine);
+        if let Some((fetched, _)) = self.answers.take() {
+            machine.abandon(fetched);
+        }
         self.passes.drain(&mut **machine);
         for &address in &self.memory {
             machine.release(address);

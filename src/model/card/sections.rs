@@ -48,8 +48,8 @@ impl CardEngine {
                 return Err(CudaError::Decode { tensor: tensor.into(), rule });
             }
         }
-        // From here on they are the device's, and nobody uploads any.
-        engine.settled = true;
+        // They stay what they are: nobody uploads any.
+        engine.kept = true;
         Ok((engine, tier))
     }
 
