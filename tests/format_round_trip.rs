@@ -167,7 +167,10 @@ fn payloads_lie_where_a_tensor_says_and_survive_that_their_pages_are_given_back(
     file.verify().unwrap();
     let mut last = 0;
     for tensor in file.tensors() {
-        let raw = tensor.raw().unwrap();
+        let Ok(raw) = tensor.raw() else {
+            assert_eq!(tensor.kind(), Kind::OfBase, "{}", tensor.name());
+            continue;
+        };
         assert_eq!((raw.nnz, raw.numel), (tensor.nnz(), tensor.numel()));
         assert_eq!(
             (raw.channels, raw.dtype),
