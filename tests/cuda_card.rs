@@ -9,10 +9,13 @@ use std::ffi::{CString, c_char, c_int, c_long};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use libloading::{Library, Symbol};
 use tempfile::TempDir;
+use unlearn::format::{ClassesAndFeatures, Dtype, Facts, ModelFile};
+use unlearn::model::{Description, Network, Parameter, builtin, file};
+use unlearn::sparse::Mask;
 use unlearn::sparse::cuda::{
     Address, Arg, Card, CudaError, Encoded, FAULT_BYTES, Grid, Kernel, Machine, MaskAt, Modules,
     Source, Tier, Values, cache,
@@ -100,7 +103,7 @@ impl Fake {
         unsafe { calls(name.as_ptr()) }
     }
 
-    /// Makes an attribute of every device `value`; -1: what it is without this.
+    /// Makes an attribute of every device `value`; -1: one that the driver does not know.
     fn attribute(&self, attribute: c_int, value: c_int) {
         // SAFETY: the type is that of driver.c.
         let set: Symbol<'_, unsafe extern "C" fn(c_int, c_int)> =
@@ -473,7 +476,7 @@ fn memory_of_the_processor_is_read_in_place_where_it_can_be_and_else_from_a_copy
         "nobody asks what a device says that it cannot"
     );
     assert_eq!((fake.live(), fake.late()), (0, 0));
-    fake.attribute(HOST_PAGE_TABLES, -1);
+    fake.attribute(HOST_PAGE_TABLES, 0);
 }
 
 #[test]
@@ -710,6 +713,64 @@ fn what_the_program_holds_comes_first_and_the_compiler_where_the_driver_refuses_
     assert!(refused.contains("load the kernels no code for this device"), "{refused}");
     let none = launched(&[], nowhere).0.unwrap_err();
     assert!(matches!(none, CudaError::NoCompiler { .. }), "{none}");
+}
+
+/// What the device answers here is no answer: its kernels do nothing.
+#[test]
+fn bench_load_tells_each_way_that_the_device_takes_beside_the_one_through_the_processor() {
+    let fake = fake!();
+    let home = TempDir::new().unwrap();
+    let text = builtin("cnn16").unwrap();
+    let description = Description::parse(text, "cnn16", 10).unwrap();
+    let mut network = Network::new(Arc::new(description), 1);
+    let kept = |p: &Parameter| Mask::from_fn(p.mask.len(), |at| !p.prunable || at % 3 == 0);
+    network.set_masks(network.parameters.iter().map(kept).collect());
+    let classes = (0..10).map(|class| format!("class {class}")).collect();
+    let meaning = ClassesAndFeatures { classes, ..Default::default() };
+    let facts = Facts::default();
+    let bytes = file::encode(&network, &meaning, &facts, Dtype::F16, None, None).unwrap();
+    std::fs::write(home.path().join("model.esm"), &bytes).unwrap();
+    let payloads = ModelFile::from_bytes(bytes.clone()).unwrap().payloads().len();
+    // The stand-in is a compiler too, if it is found by that name.
+    let folder = TempDir::new().unwrap();
+    for name in ["libcuda.so.1", "libnvrtc.so.13"] {
+        std::fs::copy(fake.path, folder.path().join(name)).unwrap();
+    }
+    let say = |words: &str| {
+        let words = format!("bench load --model model.esm --device cuda --repetitions 2 {words}");
+        let mut command = common::program::command(home.path(), &words);
+        command.env("LD_LIBRARY_PATH", folder.path()).env("HOME", home.path());
+        let out = command.env_remove("XDG_CACHE_HOME").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let told: serde_json::Value = serde_json::from_str(&say("--json")).unwrap();
+    assert_eq!(
+        (&told["device"], &told["file_bytes"]),
+        (&"cuda:0/8.7/tf32".into(), &bytes.len().into())
+    );
+    let ways = told["ways"].as_array().unwrap();
+    let words =
+        |way: &serde_json::Value| format!("{} {}", way["way"], way["tier"]).replace('"', "");
+    let all: Vec<String> = ways.iter().map(words).collect();
+    assert_eq!(all, ["sections registered", "sections staged", "processor null"]);
+    for way in ways {
+        let phases = way["phase_seconds"].as_object().unwrap();
+        let keys: Vec<&str> = phases.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["open", "verify", "ready", "first_prediction"]);
+        let [least, most] = ["seconds_min", "seconds_max"].map(|key| way[key].as_f64().unwrap());
+        let middle = way["seconds"].as_f64().unwrap();
+        assert!(0.0 < least && least <= middle && middle <= most, "{way}");
+    }
+    let bytes: Vec<u64> = ways.iter().map(|way| way["bytes_to_device"].as_u64().unwrap()).collect();
+    assert_eq!(bytes[..2], [payloads as u64; 2]);
+    assert!(
+        2 * bytes[2] > 3 * bytes[0],
+        "halves and a bit a weight, singles and two words: {bytes:?}"
+    );
+    let page = say("");
+    let begins = ["sections, registered ", "sections, staged ", "through the processor "];
+    assert!(begins.iter().all(|begin| page.lines().any(|line| line.starts_with(begin))), "{page}");
 }
 
 #[test]

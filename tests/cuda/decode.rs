@@ -337,6 +337,36 @@ fn bytes_that_lie_are_told_of_and_reach_past_no_buffer() {
     assert!(lies > 100 && innocent > 10);
 }
 
+/// Neighbours that lie by as much agree with each other: only the first and the last count give them away, and what
+/// they point to is far outside.
+#[test]
+fn running_counts_that_lie_alike_are_told_of_and_followed_nowhere() {
+    let Some(mut devices) = Both::new() else { return };
+    let numel = 4 * 4096;
+    let positions: Vec<u32> = (0..numel as u32).filter(|p| p % 5 == 0).collect();
+    let values = int8(&[1.0; 2], &vec![3; positions.len()]);
+    for spelling in [Spelling::Bitmap, Spelling::Tiles] {
+        for by in [1, 1 << 20, i32::MAX as u32, u32::MAX - 900, u32::MAX] {
+            let mut bytes = spell(spelling, numel, &positions);
+            for count in bytes[4..16].chunks_exact_mut(4) {
+                let lie = u32::from_le_bytes((&*count).try_into().unwrap()).wrapping_add(by);
+                count.copy_from_slice(&lie.to_le_bytes());
+            }
+            let found = devices.decode(&Bytes {
+                positions: numel,
+                existing: positions.len(),
+                mask: Some((spelling, &bytes)),
+                values: (Values::Int8 { channels: 2 }, &values),
+            });
+            let rule = "a running count is not the number of positions before its group";
+            assert_eq!(found.rule, Some(rule), "{spelling:?} by {by}");
+            let ranks = found.bits.iter().zip(&found.before).filter(|(bits, _)| **bits != 0);
+            let largest = ranks.map(|(bits, before)| before + bits.count_ones()).max();
+            assert!(largest.unwrap_or(0) as usize <= positions.len(), "{spelling:?} by {by}");
+        }
+    }
+}
+
 #[test]
 fn each_rule_is_told_by_its_name() {
     let Some(mut devices) = Both::new() else { return };
