@@ -10,6 +10,7 @@ mod decode;
 mod decode_spelling;
 mod emulated;
 mod engine;
+mod file_engine;
 mod layers;
 mod learning;
 mod norms;

@@ -12,6 +12,7 @@
 mod compile;
 mod library;
 mod memory;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -401,25 +402,13 @@ impl Machine for Emulator {
         Ok(())
     }
 
-    /// Always a copy, between pages that nobody may touch; the tier is what a card of these facts would take.
     fn reading(
         &mut self,
         bytes: &[u8],
         first: Tier,
         work: &mut Reads<'_>,
     ) -> Result<Tier, CudaError> {
-        self.ready("read memory of the processor's")?;
-        let copy = self.allocate(bytes.len() as u64)?;
-        self.upload(copy, bytes)?;
-        let mut after = vec![0; bytes.len()];
-        let done = work(self, copy).and_then(|()| self.download(copy, &mut after));
-        self.release(copy);
-        done?;
-        if after != bytes {
-            return Err(refused("read memory of the processor's", "it was written to"));
-        }
-        let maps = self.facts.pageable_access && self.facts.host_page_tables;
-        Ok(if maps && first == Tier::Mapped { Tier::Mapped } else { Tier::Staged })
+        self.read_copy(bytes, first, work)
     }
 
     fn fetch(&mut self, from: Address, bytes: usize) -> Result<Fetched, CudaError> {
