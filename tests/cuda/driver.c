@@ -288,8 +288,9 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
     WITH_CONTEXT if (!function || !x || !y || !z || !t || ty != 1 || tz != 1 || shared || extra) return 1;
     if (t > 1024) return 1;
     if (function == (void *)2) {
-        /* Values of four bytes, as they are. */
+        /* Values of four bytes, as they are; of none that are shorter. */
         struct op op = { COPY };
+        if (*(unsigned *)params[4]) return 0;
         memcpy(&op.from, params[0], 8);
         memcpy(&op.to, params[1], 8);
         memcpy(&op.n, params[3], 4);

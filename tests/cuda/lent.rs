@@ -126,7 +126,8 @@ fn what_was_lent_is_given_back_whatever_becomes_of_the_work() {
     let lent = Lent::new(0);
     let to = card.allocate(4).unwrap();
     let read_one = |machine: &mut dyn Machine, at| {
-        let args = [Arg::Address(at), Arg::Address(to), Arg::Address(to), Arg::Word(1)];
+        let at = [at, to, to].map(Arg::Address);
+        let args = [&at[..], &[Arg::Word(1), Arg::Word(0)]].concat();
         machine.launch(Kernel::DecodeReals, ONE, &args)
     };
     // The work fails after it has asked.
@@ -207,7 +208,7 @@ fn bench_load_tells_each_way_that_the_device_takes_beside_the_one_through_the_pr
         let mut command = common::program::command(home.path(), &words);
         command.env("LD_LIBRARY_PATH", folder.path()).env("HOME", home.path());
         let out = command.env_remove("XDG_CACHE_HOME").output().unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(out.status.success(), "{}: {}", out.status, String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
     };
     let told: serde_json::Value = serde_json::from_str(&say("--json")).unwrap();
