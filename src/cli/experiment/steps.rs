@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::fault::Fault;
 use super::super::learn;
 use super::super::memory::Settled;
+use super::super::prune::masks_plan;
 use super::super::setting::{self, Written, plain};
 use super::cell;
 use super::graph::Step;
@@ -183,6 +184,10 @@ impl World<'_> {
         let mut of = masking.value();
         // A name in tables changes nothing of what is made.
         of.as_object_mut().map(|of| of.remove("label"));
+        let by = masks_plan(masking.criterion, settled.compute);
+        if let Some(by) = &by {
+            of["chosen_by"] = json!(by);
+        }
         let key = Key::new(
             "mask",
             json!({
@@ -191,8 +196,9 @@ impl World<'_> {
                 "dtype": if last { plain(&self.experiment.dtype) } else { json!("f32") },
             }),
         );
-        let facts = self
-            .facts(pair, &recipe, &settled)
+        let facts = self.facts(pair, &recipe, &settled);
+        let facts = by.iter().fold(facts, |facts, plan| facts.with("masks_plan", plan.clone()));
+        let facts = facts
             .with("init_seed", seed.to_string())
             .with("parent", parent)
             .with("sparsity", masking.sparsity.to_string())
