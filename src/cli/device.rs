@@ -31,11 +31,10 @@ pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION]|auto";
 
 /// The option, where nothing else belongs to it.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
-#[command(next_help_heading = "Device")]
 pub(super) struct DeviceArgs {
     /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
     /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
-    #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse)]
+    #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
     pub device: Wanted,
 }
 
@@ -44,11 +43,10 @@ const HOME: &str = "a home computes on the processor: what people's samples leav
 
 /// The option, of commands that meet people's samples.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
-#[command(next_help_heading = "Device")]
 pub(super) struct HomeDeviceArgs {
     /// What to compute on: the processor, by either word. A CUDA device is refused: what people's samples
     /// leave in its memory is not overwritten when it is given back
-    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_home)]
+    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_home, help_heading = "Device")]
     device: Wanted,
 }
 
@@ -69,7 +67,17 @@ fn fallen(why: &str) -> String {
 /// Says it, the first time that this process comes to it.
 fn say(fallen: &str) {
     static SAID: Once = Once::new();
-    SAID.call_once(|| complain(&format!("note: {fallen}")));
+    SAID.call_once(|| complain(&format!("{NOTE}{fallen}")));
+}
+
+/// Before what is said.
+const NOTE: &str = "note: ";
+
+/// Says what a process that this one started said of it.
+pub(super) fn pass_on(said: &str) {
+    if let Some(fallen) = said.trim_end().strip_prefix(NOTE) {
+        say(fallen);
+    }
 }
 
 impl fmt::Display for Wanted {

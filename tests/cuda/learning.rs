@@ -180,8 +180,8 @@ fn what_is_learnt_again_takes_the_steps_that_it_takes_on_the_processor() {
     let (state, _) = ran(Isa::best().into(), &recipe, &data.train);
     let sets = Sets::new(&Scenario::parse("subject=p01").unwrap(), &data, 1).unwrap();
     let forget = data.train.subset(&sets.forget);
-    let (rate, batch) = (0.05, 16);
-    let settings = Relearning { rate, batch, most_steps: 24, orders: 2, ..Relearning::default() };
+    let (rate, batch, margin) = (0.05, 16, 30.0);
+    let settings = Relearning { rate, batch, margin, orders: 2, ..Relearning::default() };
     let on = |device: Device| {
         relearn(&thinned(), &state.network, &forget, &settings, device.into(), &|| false).unwrap()
     };

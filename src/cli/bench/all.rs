@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::super::board::snapshot;
-use super::super::device::{DeviceArgs, Wanted};
+use super::super::device::{self, DeviceArgs, Wanted};
 use super::super::fault::Fault;
 use super::super::machine::BudgetArgs;
 use super::super::setting::{self, Common, Out};
@@ -155,14 +155,30 @@ fn child(words: &[String], args: &Args) -> Result<Value, Fault> {
         command.args(args.budget.words());
     }
     let ended = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().map_err(failed)?;
+    let said = String::from_utf8_lossy(&ended.stderr);
     if !ended.status.success() {
-        let said = String::from_utf8_lossy(&ended.stderr);
         let code = ended.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(5);
         let what =
             format!("`unlearn {}` ended with {}: {}", words.join(" "), ended.status, said.trim());
         return Err(Fault::Refused { what, code });
     }
+    device::pass_on(&said);
     serde_json::from_slice(&ended.stdout).map_err(|error| {
         Fault::Usage(format!("`unlearn {}` gave no JSON: {error}", words.join(" ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_in_the_words_of_all_rows_that_take_it_and_of_no_others() {
+        let told = |device: &str| rows(Path::new("out"), true, Wanted::parse(device).unwrap());
+        let has = |row: &Vec<String>| row.windows(2).any(|w| w == ["--device", "cuda:1/f16"]);
+        assert!(told("cpu").iter().flatten().all(|word| word != "--device"));
+        for row in told("cuda:1/f16") {
+            assert_eq!(has(&row), row[1] != "erase", "{row:?}");
+        }
+    }
 }

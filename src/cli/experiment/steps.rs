@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::fault::Fault;
 use super::super::learn;
@@ -13,7 +13,7 @@ use super::super::setting::{self, Written, plain};
 use super::cell;
 use super::graph::Step;
 use super::looker::Looker;
-use super::settings::Rewind;
+use super::settings::{Masking, Rewind};
 use super::store::{Kept, Key, Model};
 use super::world::{Extra, Made, World, description_key, interrupted};
 use crate::format::{Dtype, Facts, Provenance};
@@ -181,18 +181,12 @@ impl World<'_> {
         let choosing = Some(("choosing masks", 20 * dense.network.values.len() as u64));
         let extra = Extra { models: 1, before: choosing, ..BASE };
         let settled = self.settle(&network, &recipe, data.splits.train.len(), extra)?;
-        let mut of = masking.value();
-        // A name in tables changes nothing of what is made.
-        of.as_object_mut().map(|of| of.remove("label"));
         let by = masks_plan(masking.criterion, settled.compute);
-        if let Some(by) = &by {
-            of["chosen_by"] = json!(by);
-        }
         let key = Key::new(
             "mask",
             json!({
                 "plan": learn::plan(settled.compute), "data": data.digest.to_string(),
-                "parent": parent, "mask": of, "recipe": plain(&recipe),
+                "parent": parent, "mask": mask_key(masking, by.as_deref()), "recipe": plain(&recipe),
                 "dtype": if last { plain(&self.experiment.dtype) } else { json!("f32") },
             }),
         );
@@ -388,6 +382,17 @@ impl World<'_> {
             notes: settled.notes.clone(),
         }
     }
+}
+
+/// What a mask depends on, for keys.
+fn mask_key(masking: &Masking, by: Option<&str>) -> Value {
+    let mut of = masking.value();
+    // A name in tables changes nothing of what is made.
+    of.as_object_mut().map(|of| of.remove("label"));
+    if let Some(by) = by {
+        of["chosen_by"] = json!(by);
+    }
+    of
 }
 
 /// A training of the whole set has checkpoints, and nothing else around it.

@@ -47,9 +47,9 @@ pub(super) struct Args {
     /// The folder of results, which all jobs share [default: FILE without its ending, and .shadow]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// What to compute on, where the settings have no `plan`; on a CUDA device batches go in the largest
-    /// pieces that its memory has room for, and results say so [default: cpu]
-    #[arg(long, value_name = device::HELP, value_parser = Wanted::parse, conflicts_with = "merge")]
+    /// What to compute on, where the settings have no `plan`; PRECISION is f32, tf32, f16 or bf16. On a CUDA
+    /// device batches go in the largest pieces that its memory has room for, and results say so [default: cpu]
+    #[arg(long, value_name = device::HELP, value_parser = Wanted::parse, conflicts_with = "merge", help_heading = "Device")]
     device: Option<Wanted>,
     #[command(flatten)]
     pub common: Common,
