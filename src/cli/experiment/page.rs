@@ -1,5 +1,6 @@
 //! The page: tables, plots, settings, and the words that make it again.
 
+use super::super::device::Wanted;
 use super::super::report::{
     Across, Cell, Cloud, Fact, Look, Page, Radar, Radars, Scatter, Table, number,
 };
@@ -53,7 +54,7 @@ pub(super) fn html(
              file, data, program and plan give the same figures, whatever the number of \
              threads and of steps at once; seconds differ.",
         )
-        .code("unlearn experiment resolved.toml --out AGAIN")
+        .code(&again(world))
         .footer(&format!(
             "unlearn {}, plan {}, {} cells.",
             env!("CARGO_PKG_VERSION"),
@@ -61,6 +62,15 @@ pub(super) fn html(
             lines.len()
         ))
         .html()
+}
+
+/// The words that make it again.
+fn again(world: &World<'_>) -> String {
+    let device = match world.limits.device {
+        Wanted::Cpu => String::new(),
+        wanted => format!(" --device {wanted}"),
+    };
+    format!("unlearn experiment resolved.toml --out AGAIN{device}")
 }
 
 /// How the cells were computed; more than one way where memory was short for some.
