@@ -4,9 +4,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Once;
 
 use super::fault::Fault;
-use super::setting;
+use super::setting::{self, complain};
 use crate::model::{Device, Engine, Mode, Network, Plan};
 use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
 use crate::train::memory::{fit, ways};
@@ -27,6 +28,57 @@ pub(super) enum Wanted {
 
 /// What helps say about it.
 pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION]|auto";
+
+/// The option, where nothing else belongs to it.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub(super) struct DeviceArgs {
+    /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
+    /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
+    #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
+    pub device: Wanted,
+}
+
+/// Why a home does not compute on a CUDA device.
+const HOME: &str = "a home computes on the processor: what people's samples leave in a CUDA device's memory is not overwritten when it is given back";
+
+/// The option, of commands that meet people's samples.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub(super) struct HomeDeviceArgs {
+    /// What to compute on: the processor, by either word. A CUDA device is refused: what people's samples
+    /// leave in its memory is not overwritten when it is given back
+    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_home, help_heading = "Device")]
+    device: Wanted,
+}
+
+impl HomeDeviceArgs {
+    /// Says what `auto` comes to.
+    pub(super) fn say(self) {
+        if self.device == Wanted::Auto {
+            say(&fallen(HOME));
+        }
+    }
+}
+
+/// What is said where `auto` comes to the processor.
+fn fallen(why: &str) -> String {
+    format!("--device auto: the processor computed, because: {why}")
+}
+
+/// Says it, the first time that this process comes to it.
+fn say(fallen: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| complain(&format!("{NOTE}{fallen}")));
+}
+
+/// Before what is said.
+const NOTE: &str = "note: ";
+
+/// Says what a process that this one started said of it.
+pub(super) fn pass_on(said: &str) {
+    if let Some(fallen) = said.trim_end().strip_prefix(NOTE) {
+        say(fallen);
+    }
+}
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +117,14 @@ impl Wanted {
         Ok(Self::Cuda { ordinal, precision })
     }
 
+    /// Reads what a command that meets people's samples may compute on.
+    fn of_home(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            wanted @ (Self::Cpu | Self::Auto) => Ok(wanted),
+            Self::Cuda { .. } => Err(format!("{HOME}; use --device cpu")),
+        }
+    }
+
     /// The device, for a command that learns nothing, and why it is not the one that `auto` looks for.
     ///
     /// # Errors
@@ -94,9 +154,24 @@ impl Wanted {
         batch: usize,
         recipe: &Recipe,
     ) -> Result<(Compute, Option<String>), Fault> {
+        self.learning_each(network, &[(batch, recipe)])
+    }
+
+    /// As [`Wanted::learning`], of several runs that are computed alike: in the smallest pieces that one of
+    /// them needs.
+    ///
+    /// # Errors
+    /// As [`Wanted::learning`].
+    pub(super) fn learning_each(
+        self,
+        network: &Network,
+        runs: &[(usize, &Recipe)],
+    ) -> Result<(Compute, Option<String>), Fault> {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device.into()),
-            Device::Cuda { ordinal, .. } => within(network, batch, recipe, (device, ordinal)),
+            Device::Cuda { ordinal, .. } => runs.iter().try_fold(device.into(), |all, run| {
+                Ok(alike(all, within(network, run.0, run.1, (device, ordinal))?))
+            }),
         })
     }
 
@@ -112,12 +187,23 @@ impl Wanted {
             }
             Self::Auto => match device(0, None).and_then(&make) {
                 Ok(made) => Ok((made, None)),
-                Err(why) => Ok((
-                    cpu()?,
-                    Some(format!("--device auto: the processor computed, because: {why}")),
-                )),
+                Err(why) => {
+                    let why = fallen(&why.to_string());
+                    say(&why);
+                    Ok((cpu()?, Some(why)))
+                }
             },
         }
+    }
+}
+
+/// Two ways of one device as one that does for both.
+fn alike(one: Compute, other: Compute) -> Compute {
+    let pieces = [one.micro_batch, other.micro_batch];
+    Compute {
+        micro_batch: pieces.into_iter().flatten().min(),
+        recompute: one.recompute || other.recompute,
+        ..one
     }
 }
 
@@ -168,9 +254,32 @@ fn device(ordinal: u32, precision: Option<Precision>) -> Result<Device, CudaErro
 
 /// `compute` as a file names it, if its device is here.
 pub(super) fn again(compute: Compute) -> Option<Compute> {
-    let Device::Cuda { ordinal, precision, .. } = compute.device else { return Some(compute) };
-    let there = device(ordinal, Some(precision)).ok()?;
-    (there == compute.device).then_some(compute)
+    exactly(compute).ok()
+}
+
+/// The same, with its device opened.
+///
+/// # Errors
+/// If the device of this number cannot be had, or is another.
+pub(super) fn exactly(compute: Compute) -> Result<Compute, Fault> {
+    let Device::Cuda { ordinal, precision, .. } = compute.device else { return Ok(compute) };
+    let there = device(ordinal, Some(precision))?;
+    match there == compute.device {
+        true => Ok(compute),
+        false => Err(Fault::Usage(format!(
+            "{} is not to be had: cuda:{ordinal} is {} here",
+            compute.device.name(),
+            there.name()
+        ))),
+    }
+}
+
+/// A device without what its plan says besides: `cpu`, `cuda:0`.
+pub(super) fn short(device: Device) -> String {
+    match device {
+        Device::Cpu(_) => "cpu".into(),
+        Device::Cuda { ordinal, .. } => format!("cuda:{ordinal}"),
+    }
 }
 
 /// Where compiled kernels are kept for the next process: below the folder that the environment names for
@@ -204,5 +313,28 @@ mod tests {
         for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32"] {
             assert_eq!(Wanted::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_meets_people_is_given_no_cuda_device() {
+        assert_eq!(Wanted::of_home("cpu"), Ok(Wanted::Cpu));
+        assert_eq!(Wanted::of_home("auto"), Ok(Wanted::Auto));
+        for cuda in ["cuda", "cuda:1", "cuda:0/f32"] {
+            let refused = Wanted::of_home(cuda).unwrap_err();
+            assert!(refused.contains("a home computes on the processor"), "{refused}");
+            assert!(refused.contains("--device cpu"), "{refused}");
+        }
+        assert!(Wanted::of_home("gpu").unwrap_err().contains("expected cpu, auto"));
+    }
+
+    #[test]
+    fn runs_that_are_computed_alike_go_in_the_smallest_pieces_of_any() {
+        let way =
+            |micro_batch, recompute| Compute { micro_batch, recompute, ..setting::isa().into() };
+        let [whole, big, small] = [way(None, false), way(Some(48), false), way(Some(16), true)];
+        assert_eq!(alike(whole, whole), whole);
+        assert_eq!(alike(whole, big), big);
+        assert_eq!(alike(small, big), small);
+        assert_eq!(alike(way(None, true), big), way(Some(48), true));
     }
 }

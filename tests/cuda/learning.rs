@@ -2,7 +2,7 @@
 //! goes on from a state ends where the whole run ends, to the byte.
 
 use unlearn::data::{Augment, Dataset, Scenario};
-use unlearn::evaluate::Sets;
+use unlearn::evaluate::{Relearning, Sets, attack_success, relearn};
 use unlearn::model::{Device, Network};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::Isa;
@@ -170,6 +170,45 @@ fn methods_forget_what_they_forget_on_the_processor() {
             assert!((left.loss - right.loss).abs() < 5e-3 * left.loss.abs(), "{name}: loss");
         }
     }
+}
+
+#[test]
+fn what_is_learnt_again_takes_the_steps_that_it_takes_on_the_processor() {
+    let Some(card) = card(34) else { return };
+    let data = few();
+    let recipe = Recipe { epochs: 6, batch: 32, rate: 0.05, ..Recipe::default() };
+    let (state, _) = ran(Isa::best().into(), &recipe, &data.train);
+    let sets = Sets::new(&Scenario::parse("subject=p01").unwrap(), &data, 1).unwrap();
+    let forget = data.train.subset(&sets.forget);
+    let (rate, batch, margin) = (0.05, 16, 30.0);
+    let settings = Relearning { rate, batch, margin, orders: 2, ..Relearning::default() };
+    let on = |device: Device| {
+        relearn(&thinned(), &state.network, &forget, &settings, device.into(), &|| false).unwrap()
+    };
+    let (left, right) = (on(Isa::best().into()), on(card));
+    assert_eq!((left.goal, left.start), (right.goal, right.start));
+    assert!(
+        left.runs.iter().all(|run| run.steps != Some(0)),
+        "there was nothing to learn: {left:?}"
+    );
+    assert!(left.mean_steps.is_some(), "it was never learnt: {left:?}");
+    // A step of which the accuracy lies on the edge may be one look earlier or later.
+    for (left, right) in left.runs.iter().zip(&right.runs) {
+        let (left_steps, right_steps) = (left.steps.unwrap(), right.steps.unwrap());
+        assert!(left_steps.abs_diff(right_steps) <= 2, "{left:?} {right:?}");
+    }
+}
+
+#[test]
+fn a_backdoor_opens_as_often_as_on_the_processor() {
+    let Some(card) = card(35) else { return };
+    let data = few();
+    let recipe = Recipe { epochs: 2, batch: 32, ..Recipe::default() };
+    let (state, _) = ran(Isa::best().into(), &recipe, &data.train);
+    let Scenario::Backdoor(backdoor) = Scenario::parse("backdoor=0:10").unwrap() else { panic!() };
+    let on =
+        |device: Device| attack_success(&state.network, &data.test, &backdoor, device).unwrap();
+    assert_eq!(on(card), on(Isa::best().into()));
 }
 
 #[test]
