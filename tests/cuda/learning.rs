@@ -23,7 +23,7 @@ use crate::engine::card_of_this_machine;
 fn card(ordinal: u32) -> Option<Device> {
     let emulator = Emulator::fast(Order::Forward).unwrap()?;
     open(Box::new(emulator.with(|facts| facts.ordinal = ordinal)));
-    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32 })
+    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32, sparse: None })
 }
 
 fn thinned() -> Network {
@@ -178,7 +178,8 @@ fn a_device_that_fails_ends_a_run_with_its_words() {
     let mut emulator = emulator.with(|facts| facts.ordinal = 33);
     emulator.fail_after(300);
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32, sparse: None };
     let (data, (_, recipe)) = (few(), recipes().swap_remove(0));
     let mut state = State::new(thinned());
     let failed = run(&mut state, &data.train, &recipe, None, card, &mut Quiet).unwrap_err();
