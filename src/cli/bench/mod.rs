@@ -78,7 +78,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 /// Where to compute, and how often.
 #[derive(clap::Args, Debug)]
 struct Effort {
-    /// What to compute on; `step` alone knows CUDA devices
+    /// What to compute on; `step` alone knows CUDA devices. With sparse=0 no pass of a CUDA device is sparse,
+    /// with sparse=inf every one
     #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
     device: Wanted,
     /// Runs that are not counted, before those that are

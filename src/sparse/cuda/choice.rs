@@ -2,9 +2,9 @@
 //!
 //! A pure function of precision, compute capability, shape, batch and how many weights exist: equal plans give
 //! equal bytes. What a sparse pass takes is counted, not measured: its loads from shared memory, of which a
-//! multiprocessor does 32 a clock, over the products of the same pass laid out dense. That is 1.3 to 1.7 times
-//! the share of weights that exist in a large convolution, and more where tiles are empty or a unit has little
-//! to do. Below which share it is faster follows from rates that are published, and is not measured either.
+//! multiprocessor does 32 a clock, over the products of the same pass laid out dense. Of a convolution of
+//! ResNet-18 of which 5 to 50 weights in 100 exist that is 1.5 to 1.3 times the share that exists, for the gradient of
+//! its weights 2.6 to 1.8 times; it is more where fewer exist, where a plane does not fill a tile, and for 1 by 1. Below which share it is faster follows from rates that are published, and is not measured either.
 
 use std::fmt;
 

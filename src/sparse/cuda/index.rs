@@ -195,3 +195,69 @@ fn existing_of(layer: &Layer, pass: &Pass) -> u64 {
     let all = layer.expanded().max(1) as u64;
     (layer.existing as u64 * pass.weights()).div_ceil(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mask_bits::MaskAt;
+    use super::super::tile::{Asked, WORDS};
+    use super::*;
+    use crate::sparse::ConvShape;
+
+    fn layer(groups: usize, stride: usize, keep: usize) -> (Layer, Mask) {
+        let shape =
+            ConvShape { filters: 70, kernel: [3, 3], stride: [stride; 2], padding: [1, 1], groups };
+        let mask = Mask::from_fn(shape.weights(50), |position| position % keep == 0);
+        let existing = mask.existing();
+        (Layer { shape, input: [50, 9, 7], existing, mask: MaskAt::default() }, mask)
+    }
+
+    fn tile(pass: &Pass, most: usize, words: usize) -> Tile {
+        let (places, step) = (pass.lattice.places, pass.lattice.in_step);
+        let depth = pass.depth;
+        let asked = Asked { samples: 5, places, step, taps: pass.taps, depth, most, words };
+        Tile::best(&asked, |_| 1).unwrap()
+    }
+
+    #[test]
+    fn each_weight_is_in_one_list_once_and_reads_what_is_staged() {
+        for (groups, stride, keep) in [(1, 1, 1), (1, 2, 7), (10, 2, 3), (1, 3, 1000)] {
+            let (layer, mask) = layer(groups, stride, keep);
+            let mut lists = Lists::default();
+            for pass in Pass::input_gradient(&layer) {
+                let tile = tile(&pass, 256, WORDS);
+                let before = lists.offsets.len();
+                lists.add(&layer, &mask, &pass, &tile);
+                let staged = tile.chunk * tile.pitch;
+                assert!(lists.offsets[before..].iter().all(|&at| usize::from(at) < staged));
+            }
+            let mut order = lists.order.clone();
+            order.sort_unstable();
+            assert_eq!(order, (0..layer.existing as u32).collect::<Vec<u32>>());
+            let pass = Pass::forward(&layer);
+            let tile = tile(&pass, 128, WORDS - FILTERS * DY_PITCH);
+            let (words, count) = units(&layer, &mask, &pass, &tile);
+            assert_eq!(words.len(), gradient_words(&layer, &pass, &tile));
+            let heads: Vec<&[u32]> = words.chunks(UNIT).take(count + 1).collect();
+            assert_eq!((heads[0][0], heads[count][0] as usize), (0, layer.existing));
+            for pair in heads.windows(2) {
+                assert!((1..=PER_UNIT as u32).contains(&(pair[1][0] - pair[0][0])));
+            }
+            let list = &words[words.len() - layer.existing..];
+            let staged = tile.chunk * tile.pitch;
+            assert!(list.iter().all(|entry| ((entry & 0xffff) as usize) < staged));
+            assert!(list.iter().all(|entry| ((entry >> 16) as usize) < FILTERS * DY_PITCH));
+        }
+    }
+
+    #[test]
+    fn written_channels_are_dealt_so_that_warps_have_as_much_to_do() {
+        let dealt = deal(100..164, |row| row as u32);
+        let mut rows = dealt;
+        rows.sort_unstable();
+        assert!(rows.iter().copied().eq(100..164));
+        let sums: Vec<u32> = dealt.chunks(PER_WARP).map(|rows| rows.iter().sum()).collect();
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+        let few = deal(3..6, |_| 1);
+        assert_eq!(few.iter().filter(|row| **row != NONE).count(), 3);
+    }
+}

@@ -131,7 +131,7 @@ mod tests {
     /// About what a kernel takes for a weight in 20.
     fn loads(asked: &Asked, tile: &Tile) -> u64 {
         let count: usize = tile.count(asked.samples, asked.places).iter().product();
-        let sums = tile.lines() as u64 * tile.conflicts() * 29;
+        let sums = (tile.lines() as u64 * tile.conflicts() + 2) * 29;
         count as u64 * (sums + 3 * tile.values() as u64 / 32)
     }
 
