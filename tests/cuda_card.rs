@@ -8,6 +8,7 @@ mod common;
 use std::ffi::{CString, c_char, c_int, c_long};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use libloading::{Library, Symbol};
@@ -44,6 +45,9 @@ fn built() -> Option<&'static (PathBuf, Library)> {
     made.as_ref()
 }
 
+/// How often somebody was told that kernels are compiled.
+static COMPILED: AtomicUsize = AtomicUsize::new(0);
+
 /// The stand-in, for one test at a time.
 struct Fake {
     library: &'static Library,
@@ -63,7 +67,12 @@ impl Fake {
 
     fn modules(&self, cache: Option<&Path>) -> Modules {
         let (cache, compiler) = (cache.map(Path::to_path_buf), Some(self.path.into()));
-        Modules { embedded: &[], cache, compiler }
+        Modules {
+            embedded: &[],
+            cache,
+            compiler,
+            compiles: Some(|_| _ = COMPILED.fetch_add(1, Relaxed)),
+        }
     }
 
     fn card(&self) -> Card {
@@ -189,6 +198,54 @@ fn bytes_go_up_around_and_down_in_order() {
     }
     drop(card);
     assert_eq!(fake.live(), 0);
+}
+
+#[test]
+fn a_copy_that_is_not_waited_for_comes_as_it_was_and_its_place_is_used_again() {
+    let Some(fake) = Fake::new() else { return };
+    let before = fake.live();
+    {
+        let mut card = fake.card();
+        let at = card.allocate(8000).unwrap();
+        let (first, second) = (bytes(3, 8000), bytes(4, 8000));
+        card.upload(at, &first).unwrap();
+        let waits = fake.calls("cuStreamSynchronize");
+        let early = card.fetch(at, 8000).unwrap();
+        card.upload(at, &second).unwrap();
+        let late = card.fetch(at.at(10), 400).unwrap();
+        let mut found = vec![0; 8000];
+        // Of another size it is refused, and stays.
+        let wrong = card.collect(early, &mut found[..7999]).unwrap_err();
+        assert_eq!(wrong, CudaError::NotFetched { number: early.0, bytes: 7999 });
+        card.collect(early, &mut found).unwrap();
+        assert!(found == first, "what was written later");
+        card.collect(late, &mut found[..400]).unwrap();
+        assert_eq!(found[..400], second[40..440]);
+        assert_eq!(fake.calls("cuStreamSynchronize"), waits, "nothing waits for the whole stream");
+        assert!(card.collect(late, &mut found[..400]).is_err(), "it is collected once");
+        let pinned = fake.calls("cuMemHostAlloc");
+        for _ in 0..5 {
+            let again = card.fetch(at, 8000).unwrap();
+            card.abandon(again);
+            card.abandon(again);
+        }
+        assert_eq!(fake.calls("cuMemHostAlloc"), pinned);
+        assert!(matches!(card.fetch(at, 8001), Err(CudaError::Outside { .. })));
+        fake.fail("cuEventRecord", 1);
+        assert!(matches!(card.fetch(at, 4), Err(CudaError::Driver { .. })));
+        // The device may still write to the place of that copy. Without pinned memory for another it is waited for.
+        fake.fail("cuMemHostAlloc", 2);
+        let waits = fake.calls("cuStreamSynchronize");
+        let waited = card.fetch(at, 8000).unwrap();
+        assert_eq!(fake.calls("cuStreamSynchronize"), waits + 1);
+        card.collect(waited, &mut found).unwrap();
+        assert!(found == second);
+        assert!(card.collect(waited, &mut found).is_err(), "it is collected once");
+        card.record().unwrap();
+        assert!(matches!(card.fetch(at, 4), Err(CudaError::Recording { .. })));
+        let _ = card.recorded();
+    }
+    assert_eq!(fake.live(), before, "something was not given back");
 }
 
 #[test]
@@ -410,11 +467,17 @@ fn compiled_kernels_are_kept_and_what_is_damaged_is_made_anew() {
     let kept = folder.path().join("kernels");
     let launch = |expected: c_long| {
         let compiled = fake.calls("nvrtcCompileProgram");
+        let told = COMPILED.load(Relaxed);
         let mut card = Card::open(0, &fake.modules(Some(&kept))).unwrap();
         let at = card.allocate(4).unwrap();
         add(&mut card, at, 1, 1.0).unwrap();
         assert_eq!(numbers(&mut card, at, 1), [7.0]);
         assert_eq!(fake.calls("nvrtcCompileProgram") - compiled, expected);
+        assert_eq!(
+            COMPILED.load(Relaxed) - told,
+            expected as usize,
+            "a wait that nobody was told of"
+        );
         card.cache_fault().map(ToString::to_string)
     };
     assert_eq!(launch(1), None);
@@ -444,7 +507,7 @@ fn what_the_program_holds_comes_first_and_the_compiler_where_the_driver_refuses_
     const TAKEN: &[u8] = b"\x7fELF made for --gpu-architecture=sm_87\0";
     let launched = |embedded, compiler: &Path| {
         let compiled = fake.calls("nvrtcCompileProgram");
-        let modules = Modules { embedded, cache: None, compiler: Some(compiler.into()) };
+        let modules = Modules { embedded, compiler: Some(compiler.into()), ..Modules::default() };
         let mut card = Card::open(0, &modules).unwrap();
         let at = card.allocate(4).unwrap();
         let done = add(&mut card, at, 1, 1.0).map(|()| numbers(&mut card, at, 1));

@@ -222,10 +222,37 @@ impl Engine {
             }
             _ => {
                 let classes = place.geometry.channels;
-                for row in self.logits().chunks_exact(classes) {
-                    softmax_of(classes, |class| row[class], out);
-                }
+                append(Some(self.logits()), classes, out);
             }
+        }
+    }
+
+    /// Takes the weights and statistics of `network` for those of every forward pass from now on: a CUDA
+    /// device is given them once. Who changes them says so by another call. On the processor, nothing.
+    pub fn keep(&mut self, network: &Network) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.keep(network);
+        }
+    }
+
+    /// Runs the loaded batch forward, and appends its softmax probabilities to `out`; on a CUDA device those
+    /// of the batch before, so that the next may be laid out meanwhile: [`Engine::answered`] gives the last.
+    pub fn answer(&mut self, network: &mut Network, out: &mut Vec<f32>) {
+        self.forward(network);
+        match &mut self.runs {
+            Runs::Card(card) => {
+                let logits = card.answers(&self.plan);
+                append(logits, network.description.classes, out);
+            }
+            _ => self.probabilities(out),
+        }
+    }
+
+    /// Appends what [`Engine::answer`] owes.
+    pub fn answered(&mut self, out: &mut Vec<f32>) {
+        let classes = self.plan.tensors[self.plan.logits].activation.geometry.channels;
+        if let Runs::Card(card) = &mut self.runs {
+            append(card.answered(), classes, out);
         }
     }
 
@@ -346,16 +373,53 @@ impl Engine {
     /// Zeroes the gradient on the device, where it has settled.
     pub fn clear(&mut self) {
         if let Runs::Card(card) = &mut self.runs {
-            card.clear(self.plan.before);
+            card.clear();
         }
     }
 
-    /// A step of the weights in `range` along the gradient on the device, where it has settled. Of
-    /// [`crate::sparse::L1::TowardsBase`] only the strength is read. Says how many of the weights are at the
-    /// centre afterwards, where `counts`; else 0.
-    pub fn update(&mut self, range: Range<usize>, step: Step<'_>, counts: bool) -> usize {
+    /// The loaded batch forward and back on the device, where it has settled: adds `weight` times the
+    /// gradient of the mean over `of` samples, of which the loaded ones are a part. It takes its turn on the
+    /// device and is not waited for; [`Engine::loss`] tells the loss. Tickets rise, and parts of a batch
+    /// that are to be added up have one. Elsewhere, nothing.
+    ///
+    /// # Panics
+    /// If the engine only evaluates, or there is not one label a sample, below the number of classes.
+    pub fn learn(
+        &mut self,
+        network: &Network,
+        labels: &[u32],
+        (of, weight): (usize, f32),
+        ticket: u64,
+    ) {
+        assert_eq!(labels.len(), self.samples, "one label a sample");
+        assert!(self.plan.mode != Mode::Evaluate, "an engine that only evaluates learns nothing");
+        if let Runs::Card(card) = &mut self.runs {
+            card.learn(&self.plan, network, labels, (of, weight), ticket);
+        }
+    }
+
+    /// Waits for the loss that [`Engine::learn`] was asked for: of the last 64 tickets, and of none before
+    /// one that was told. No number of any other, or after a failure.
+    pub fn loss(&mut self, network: &Network, ticket: u64) -> Loss {
         match &mut self.runs {
-            Runs::Card(card) => card.update(self.plan.before, range, step, counts),
+            Runs::Card(card) => card.loss(&self.plan, network, ticket),
+            _ => Loss { sum: f64::NAN, correct: 0 },
+        }
+    }
+
+    /// A step along the gradient on the device, where it has settled: of the weights in each range, under
+    /// one rate and strength; the flag says whether those at the centre are counted. Of
+    /// [`crate::sparse::L1::TowardsBase`] only the strength is read. It is not waited for.
+    pub fn update(&mut self, network: &Network, stretches: &[(Range<usize>, Step<'_>, bool)]) {
+        if let Runs::Card(card) = &mut self.runs {
+            card.update(&self.plan, network, stretches);
+        }
+    }
+
+    /// How many of the weights that are counted are at the centre after the last [`Engine::update`].
+    pub fn at_centre(&mut self) -> usize {
+        match &mut self.runs {
+            Runs::Card(card) => card.at_centre(),
             _ => 0,
         }
     }
@@ -363,7 +427,7 @@ impl Engine {
     /// Gives weights, statistics and momenta back that [`Engine::settle`] took.
     pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
         if let Runs::Card(card) = &mut self.runs {
-            card.fetch(network, momentum);
+            card.fetch(&self.plan, network, momentum);
         }
     }
 
@@ -401,5 +465,12 @@ impl Engine {
             }
             _ => None,
         }
+    }
+}
+
+/// Appends the softmax probabilities of rows of logits.
+fn append(logits: Option<Vec<f32>>, classes: usize, out: &mut Vec<f32>) {
+    for row in logits.unwrap_or_default().chunks_exact(classes) {
+        softmax_of(classes, |class| row[class], out);
     }
 }

@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::error::TrainError;
 use super::recipe::Recipe;
 use super::run::{Control, EpochReport, Progress, State, Watch};
-use super::stepper::{Phases, Stepper};
+use super::stepper::{BatchLoss, Phases, Stepper};
 use crate::base::clock::Stopwatch;
 use crate::data::{Dataset, Order};
 use crate::model::{Network, Parameter};
@@ -41,7 +41,8 @@ pub struct Pass<'a> {
 
 impl Epoch<'_> {
     /// Goes once through sets in random order, with a step for each batch along what `gradient` adds up
-    /// in the cleared stepper. Several passes may make an epoch. `gradient` returns the batch's loss.
+    /// in the cleared stepper. Several passes may make an epoch. `gradient` returns the batch's loss; where a
+    /// device still computes it, it is told when the next batch is on its way.
     ///
     /// # Errors
     /// What `gradient` says.
@@ -50,33 +51,53 @@ impl Epoch<'_> {
         pass: Pass<'_>,
         stepper: &mut Stepper<'s>,
         state: &mut State,
-        mut gradient: impl FnMut(&mut Stepper<'s>, &mut Network, &Batch<'_>) -> Result<Loss, TrainError>,
+        mut gradient: impl FnMut(
+            &mut Stepper<'s>,
+            &mut Network,
+            &Batch<'_>,
+        ) -> Result<BatchLoss, TrainError>,
     ) -> Result<Control, TrainError> {
         let Pass { sets, seed, batch: size } = pass;
-        let (augment, epoch, epochs) = (self.recipe.augment, self.number, self.recipe.epochs);
+        let (augment, epoch) = (self.recipe.augment, self.number);
         let State { network, momentum, .. } = state;
         let order = Order::new(Batch::all(sets), seed, epoch);
-        let mut control = Control::Continue;
+        let (mut control, mut waiting) = (Control::Continue, None);
         stepper.begin(network, momentum);
         for indices in order.batches(size) {
             stepper.clear();
             let batch = Batch { sets, indices, augment, seed, epoch };
             let loss = gradient(stepper, network, &batch)?;
-            self.at_centre = stepper.update(network, momentum, self.rate, self.gamma);
-            self.loss.sum += loss.sum;
-            self.loss.correct += loss.correct;
-            self.samples += indices.len();
-            let (samples, of) = (self.samples, self.of);
-            let loss = self.loss.sum / samples as f64;
-            control = self.watch.batch(Progress { epoch, epochs, samples, of, loss });
+            stepper.update(network, momentum, self.rate, self.gamma);
+            let due = match loss {
+                BatchLoss::Known(_) => Some((loss, indices.len())),
+                BatchLoss::Asked(_) => waiting.replace((loss, indices.len())),
+            };
+            if let Some((loss, samples)) = due {
+                control = self.tell(stepper.loss(network, loss), samples);
+            }
             if control == Control::Stop {
                 break;
             }
         }
+        if let (Some((loss, samples)), Control::Continue) = (waiting, control) {
+            control = self.tell(stepper.loss(network, loss), samples);
+        }
+        self.at_centre = stepper.at_centre();
         stepper.end(network, momentum);
         stepper.trouble()?;
         self.phases += stepper.take_phases();
         Ok(control)
+    }
+
+    /// Takes a batch's loss in.
+    fn tell(&mut self, loss: Loss, samples: usize) -> Control {
+        self.loss.sum += loss.sum;
+        self.loss.correct += loss.correct;
+        self.samples += samples;
+        let (epoch, epochs) = (self.number, self.recipe.epochs);
+        let (samples, of) = (self.samples, self.of);
+        let loss = self.loss.sum / samples as f64;
+        self.watch.batch(Progress { epoch, epochs, samples, of, loss })
     }
 
     fn report(&self, seconds: f64) -> EpochReport {

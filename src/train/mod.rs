@@ -24,5 +24,5 @@ pub use objective::{Objective, Teacher};
 pub use recipe::{Recipe, Schedule};
 pub use run::{Control, EpochReport, Progress, Quiet, State, Watch, check, fits, run};
 pub use score::score;
-pub use stepper::{Compute, Held, Phases, Stepper};
+pub use stepper::{BatchLoss, Compute, Held, Phases, Stepper};
 pub use trained::Trained;

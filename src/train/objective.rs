@@ -46,6 +46,11 @@ impl<'a> Objective<'a> {
         Self { labels: weight, ..Self::PLAIN }
     }
 
+    /// How many times the mean cross-entropy it is, if it is nothing else.
+    pub(super) fn multiple(&self) -> Option<f32> {
+        (self.smoothing == 0.0 && self.teacher.is_none()).then_some(self.labels)
+    }
+
     /// The same over the samples from `first` on, of `classes` classes.
     pub(super) fn from(self, first: usize, classes: usize) -> Self {
         let rest = |teacher: Teacher<'a>| Teacher {

@@ -27,13 +27,15 @@ pub fn score(
     let compute = compute.into();
     let batch = compute.piece(BATCH.min(indices.len()));
     let mut engine = Engine::evaluating(&network, batch, compute.device);
+    engine.keep(&network);
     let mut out = Vec::with_capacity(indices.len() * network.description.classes);
     for batch in indices.chunks(batch) {
         engine.load(&network, batch.len(), |i, to| data.read(batch[i], to));
         data.trouble()?;
-        engine.forward(&mut network);
-        engine.probabilities(&mut out);
+        engine.answer(&mut network, &mut out);
         engine.trouble()?;
     }
+    engine.answered(&mut out);
+    engine.trouble()?;
     Ok(out)
 }

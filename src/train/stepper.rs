@@ -62,7 +62,17 @@ impl Compute {
     }
 }
 
-/// Where the seconds of steps went.
+/// The loss of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BatchLoss {
+    /// What it is.
+    Known(Loss),
+    /// A CUDA device still computes it: [`Stepper::loss`] waits for it.
+    Asked(u64),
+}
+
+/// Where the seconds of steps went. Of a step that a CUDA device computes while the next batch is laid out,
+/// waiting for it counts as backward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Phases {
     /// Reading samples, varying them, and laying them out.
@@ -115,6 +125,9 @@ pub struct Stepper<'a> {
     /// For each node, whether its parameters learn.
     trained: Vec<bool>,
     held: Option<Held<'a>>,
+    /// The ticket of the last loss that was asked for.
+    ticket: u64,
+    at_centre: usize,
     /// Whether weights or gradients are looked at between a batch's gradient and its step.
     exposed: bool,
     phases: Phases,
@@ -139,8 +152,12 @@ impl<'a> Stepper<'a> {
         let gradient = vec![0.0; network.values.len() - engine.plan().untrained()];
         let trained = recipe.trained.nodes(&network.description);
         let (isa, phases) = (compute.device.isa(), Phases::default());
-        let (held, exposed) = (None, false);
-        Self { recipe, base, isa, piece, engine, gradient, trained, held, exposed, phases }
+        let (held, exposed, ticket, at_centre) = (None, false, 0, 0);
+        #[rustfmt::skip]
+        let made = Self {
+            recipe, base, isa, piece, engine, gradient, trained, held, ticket, at_centre, exposed, phases,
+        };
+        made
     }
 
     /// The same, for who looks at weights or gradients within an epoch, or changes them: on a CUDA device,
@@ -198,7 +215,7 @@ impl<'a> Stepper<'a> {
         network: &mut Network,
         labels: &[u32],
         fill: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Loss {
+    ) -> BatchLoss {
         self.clear();
         self.add(network, labels, Objective::PLAIN, fill)
     }
@@ -212,7 +229,9 @@ impl<'a> Stepper<'a> {
     }
 
     /// Adds the gradient of the batch's mean `objective` to what was added since [`Stepper::clear`];
-    /// otherwise as [`Stepper::learn`]. Returns the plain cross-entropy with `labels`.
+    /// otherwise as [`Stepper::learn`]. Returns the plain cross-entropy with `labels`. Between
+    /// [`Stepper::begin`] and [`Stepper::end`] a CUDA device begins, and the caller goes on, where the
+    /// objective is a multiple of that.
     ///
     /// # Panics
     /// If there is no label, or a teacher did not answer each sample.
@@ -222,15 +241,23 @@ impl<'a> Stepper<'a> {
         labels: &[u32],
         objective: Objective<'_>,
         fill: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Loss {
+    ) -> BatchLoss {
         assert!(!labels.is_empty(), "a batch holds at least one sample");
         let (classes, of) = (network.description.classes, labels.len());
+        let multiple = objective.multiple().filter(|_| self.engine.settled());
+        self.ticket += 1;
         let mut loss = Loss::default();
         for (piece, part) in labels.chunks(self.piece).enumerate() {
             let first = piece * self.piece;
             let watch = Stopwatch::start();
             self.engine.load(network, part.len(), |i, out| fill(first + i, out));
             let loaded = watch.seconds();
+            if let Some(weight) = multiple {
+                self.engine.learn(network, part, (of, weight), self.ticket);
+                self.phases.load += loaded;
+                self.phases.backward += watch.seconds() - loaded;
+                continue;
+            }
             self.engine.forward(network);
             let forth = watch.seconds();
             let this = if objective == Objective::PLAIN {
@@ -246,6 +273,18 @@ impl<'a> Stepper<'a> {
             loss.sum += this.sum;
             loss.correct += this.correct;
         }
+        multiple.map_or(BatchLoss::Known(loss), |_| BatchLoss::Asked(self.ticket))
+    }
+
+    /// What a batch's loss is. Of those that are asked for, one batch behind is soon enough to keep the
+    /// device at work: it is told of the last 64 batches, and of none before one that was told.
+    pub fn loss(&mut self, network: &Network, loss: BatchLoss) -> Loss {
+        let watch = Stopwatch::start();
+        let loss = match loss {
+            BatchLoss::Known(loss) => return loss,
+            BatchLoss::Asked(ticket) => self.engine.loss(network, ticket),
+        };
+        self.phases.backward += watch.seconds();
         loss
     }
 
@@ -259,7 +298,7 @@ impl<'a> Stepper<'a> {
         batch: &Batch<'_>,
         labels: &[u32],
         objective: Objective<'_>,
-    ) -> Result<Loss, TrainError> {
+    ) -> Result<BatchLoss, TrainError> {
         let loss = self.add(network, labels, objective, |i, out| batch.fill(i, out));
         batch.trouble()?;
         self.trouble()?;
@@ -274,20 +313,15 @@ impl<'a> Stepper<'a> {
     }
 
     /// One optimiser step along the gradient of the last [`Stepper::learn`], of parameters that
-    /// learn; neighbours under the same l1 term go in one pass. Returns how many weights under the
-    /// term are exactly at its centre.
+    /// learn; neighbours under the same l1 term go in one pass.
     ///
     /// # Panics
     /// If the network has other weights than the one this was made for, or `momentum` does not fit.
-    pub fn update(
-        &mut self,
-        network: &mut Network,
-        momentum: &mut [f32],
-        rate: f32,
-        gamma: f32,
-    ) -> usize {
+    pub fn update(&mut self, network: &mut Network, momentum: &mut [f32], rate: f32, gamma: f32) {
         let watch = Stopwatch::start();
-        let mut at_centre = 0;
+        let before = self.engine.plan().untrained();
+        let mut on_device = Vec::new();
+        self.at_centre = 0;
         for (range, reached) in self.stretches(network) {
             let l1 = match self.recipe.l1.form {
                 _ if !reached || gamma == 0.0 => L1::Off,
@@ -300,20 +334,26 @@ impl<'a> Stepper<'a> {
             };
             let step = Step { rate, momentum: self.recipe.momentum, decay: self.recipe.decay, l1 };
             if self.engine.settled() {
-                at_centre += self.engine.update(range, step, reached);
+                on_device.push((range, step, reached));
                 continue;
             }
             let values = &mut network.values[range.clone()];
-            let before = self.engine.plan().untrained();
             let gradient = &self.gradient[range.start - before..range.end - before];
             let seen = update(self.isa, step, values, &mut momentum[range], gradient);
-            at_centre += if reached { seen.at_centre } else { 0 };
+            self.at_centre += if reached { seen.at_centre } else { 0 };
+        }
+        if self.engine.settled() {
+            self.engine.update(network, &on_device);
         }
         if let Some(held) = self.held {
             held.hold(&mut network.values, momentum);
         }
         self.phases.update += watch.seconds();
-        at_centre
+    }
+
+    /// How many weights under the l1 term were exactly at its centre after the last step; waits for it.
+    pub fn at_centre(&mut self) -> usize {
+        if self.engine.settled() { self.engine.at_centre() } else { self.at_centre }
     }
 
     /// Where the seconds went since this was asked last.

@@ -112,7 +112,8 @@ pub(super) struct Slope<'a> {
 
 impl<'a> Slope<'a> {
     fn new(network: &Network, batch: usize, device: Device, steps: Steps<'a>) -> Self {
-        let engine = Engine::frozen(network, batch, device);
+        let mut engine = Engine::frozen(network, batch, device);
+        engine.keep(network);
         Self { network: network.clone(), engine, batch, steps }
     }
 

@@ -26,10 +26,9 @@
 use super::course::{Course, wrong};
 use crate::model::Network;
 use crate::prune::rewind;
-use crate::sparse::Loss;
 use crate::train::{
-    Batch, EpochReport, Objective, Pass, Recipe, Schedule, State, Stepper, TrainError, Watch,
-    epochs,
+    Batch, BatchLoss, EpochReport, Objective, Pass, Recipe, Schedule, State, Stepper, TrainError,
+    Watch, epochs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +161,7 @@ fn nearby(
     batch: &Batch<'_>,
     objective: Objective<'_>,
     rho: f32,
-) -> Result<Loss, TrainError> {
+) -> Result<BatchLoss, TrainError> {
     let labels = batch.labels();
     let loss = stepper.add_batch(network, batch, &labels, objective)?;
     let (values, buffers) = (network.values.clone(), network.buffers.clone());

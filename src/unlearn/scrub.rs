@@ -148,7 +148,8 @@ struct Master {
 impl Master {
     fn new(network: &Network, batch: usize, compute: Compute) -> Self {
         let piece = compute.piece(batch);
-        let engine = Engine::evaluating(network, piece, compute.device);
+        let mut engine = Engine::evaluating(network, piece, compute.device);
+        engine.keep(network);
         Self { network: network.clone(), engine, piece }
     }
 

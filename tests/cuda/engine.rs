@@ -325,7 +325,8 @@ fn settled_steps_end_where_steps_of_the_processor_end() {
         let mut engine = on(&right, 6, Mode::Train, card, false);
         engine.settle(&right, &moved, Some(&base));
         let mut centred = [0, 0];
-        for _ in 0..4 {
+        let mut sums = [Vec::new(), Vec::new()];
+        for ticket in 0..6 {
             let mut gradient = vec![0.0; len];
             reference.load(&left, 6, |i, out| out.copy_from_slice(&samples.values[i]));
             reference.forward(&mut left);
@@ -333,11 +334,23 @@ fn settled_steps_end_where_steps_of_the_processor_end() {
             let seen = update(Isa::best(), step, &mut left.values, &mut kept, &gradient);
             engine.clear();
             engine.load(&right, 6, |i, out| out.copy_from_slice(&samples.values[i]));
-            engine.forward(&mut right);
-            let loss = engine.backward(&right, &samples.labels, &mut []);
-            centred = [seen.at_centre, engine.update(0..len, step, true)];
-            assert!((loss.sum - expected.sum).abs() < 1e-3, "form {form}: {loss:?} {expected:?}");
+            // Every other step is one launch, and its loss is told one behind.
+            if ticket % 2 == 0 {
+                engine.learn(&right, &samples.labels, (6, 1.0), ticket);
+                engine.update(&right, &[(0..len, step, true)]);
+            } else {
+                engine.forward(&mut right);
+                let loss = engine.backward(&right, &samples.labels, &mut []);
+                engine.update(&right, &[(0..len, step, true)]);
+                sums[1].extend([engine.loss(&right, ticket - 1).sum, loss.sum]);
+            }
+            centred = [seen.at_centre, engine.at_centre()];
+            sums[0].push(expected.sum);
         }
+        for (found, expected) in sums[1].iter().zip(&sums[0]) {
+            assert!((found - expected).abs() < 1e-3, "form {form}: {sums:?}");
+        }
+        assert!(engine.loss(&right, 4).sum.is_nan(), "a loss is told once");
         assert_eq!(right.values, network(0.3).values, "what has settled is not the caller's");
         engine.fetch(&mut right, &mut moved);
         engine.trouble().unwrap();

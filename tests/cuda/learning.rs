@@ -185,3 +185,56 @@ fn a_device_that_fails_ends_a_run_with_its_words() {
     let failed = run(&mut state, &data.train, &recipe, None, card, &mut Quiet).unwrap_err();
     assert!(matches!(failed, TrainError::Device(CudaError::Driver { .. })), "{failed}");
 }
+
+#[test]
+fn a_step_is_one_launch_and_the_next_batch_is_laid_out_meanwhile() {
+    let Some(emulator) = Emulator::fast(Order::Forward).unwrap() else { return };
+    let (emulator, data) = (emulator.with(|facts| facts.ordinal = 34), few());
+    let calls = emulator.calls();
+    open(Box::new(emulator));
+    let card =
+        Device::Cuda { ordinal: 34, capability: [9, 0], precision: Precision::F32, sparse: None };
+    let samples = data.train.len() / 16 * 16;
+    let train = data.train.subset(&(0..samples).collect::<Vec<_>>());
+    let recipe =
+        Recipe { epochs: 1, batch: 16, l1: recipes().swap_remove(4).1.l1, ..Recipe::default() };
+    ran(card.into(), &recipe, &train);
+    let calls = calls.lock().unwrap().clone();
+    // The first step is launched, the second recorded; from then on:
+    let steady = calls.iter().rposition(|call| *call == "record").unwrap();
+    let steps = samples / 16;
+    let step = ["upload", "upload", "replay", "fetch", "collect"];
+    let mut expected = vec!["record"];
+    // What is recorded, then the second step, whose samples were there before.
+    let recorded = calls[steady + 1..].iter().position(|call| *call == "replay").unwrap();
+    expected.extend(&calls[steady + 1..steady + 1 + recorded]);
+    expected.extend(["replay", "fetch", "collect"]);
+    (2..steps).for_each(|_| expected.extend(step));
+    // The last loss, what is at the centre; weights, momenta and statistics.
+    expected.extend(["collect", "download", "download", "download", "download"]);
+    assert_eq!(calls[steady..], expected[..]);
+    let launches = &calls[steady + 1..steady + 1 + recorded];
+    assert!(launches.iter().all(|call| ["launch", "clear", "copy"].contains(call)), "{launches:?}");
+}
+
+#[test]
+fn an_evaluation_uploads_weights_once_and_asks_one_batch_behind() {
+    let Some(emulator) = Emulator::fast(Order::Forward).unwrap() else { return };
+    let (emulator, data) = (emulator.with(|facts| facts.ordinal = 35), few());
+    let calls = emulator.calls();
+    open(Box::new(emulator));
+    let card =
+        Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32, sparse: None };
+    let (network, all) = (thinned(), (0..12).collect::<Vec<usize>>());
+    let pieces = Compute { micro_batch: Some(3), ..card.into() };
+    let answers = score(&network, &data.test, &all, pieces).unwrap();
+    let calls = calls.lock().unwrap().clone();
+    let steady = calls.iter().rposition(|call| *call == "record").unwrap();
+    let of_steps = calls[steady..].iter().filter(|call| !["launch", "clear"].contains(call));
+    let step = ["upload", "replay", "fetch", "collect"];
+    let expected = ["record", "replay", "fetch", "collect"];
+    let expected = [&expected[..], &step, &step, &["collect"]].concat();
+    assert_eq!(of_steps.copied().collect::<Vec<_>>(), expected);
+    let right = score(&network, &data.test, &all, Isa::best()).unwrap();
+    assert!(apart(&answers, &right) < 1e-5);
+}

@@ -2,8 +2,8 @@
 
 use unlearn::base::rng::Stream;
 use unlearn::sparse::cuda::{
-    Address, LossAt, Pool, Stepped, add, copy_or_add, cross_entropy, load, pad_shortcut,
-    pad_shortcut_backward, relu, relu_backward, update,
+    Address, LossAt, Pool, Stepped, UpdateForm, add, copy_or_add, cross_entropy, load,
+    pad_shortcut, pad_shortcut_backward, rates, relu, relu_backward, update,
 };
 use unlearn::sparse::{L1, Step};
 
@@ -100,7 +100,7 @@ fn the_loss_and_its_gradient_are_those_of_the_softmax() {
             let labels = bed.words(&labels);
             let (losses, right) = (bed.scratch(2 * samples), bed.words(&vec![7; samples]));
             let at = LossAt { labels, losses, right };
-            cross_entropy(&mut bed.device, rows, gradient, at, of).unwrap();
+            cross_entropy(&mut bed.device, rows, gradient, at, 1.0 / of as f32).unwrap();
             let losses = bed.read_words(losses, 2 * samples);
             let losses = losses.chunks_exact(2).map(|halves| {
                 f64::from_bits(u64::from(halves[0]) | u64::from(halves[1]) << 32) as f32
@@ -182,9 +182,10 @@ fn a_step_moves_weights_that_learn_and_counts_those_at_the_centre() {
                     base: if form == 3 { base } else { Address::default() },
                     learns: if held { bed.words(&learns) } else { Address::default() },
                     at_centre: if counted { counter } else { Address::default() },
+                    rates: bed.reals(&rates(step)),
                     len,
                 };
-                update(&mut bed.device, step, on).unwrap();
+                update(&mut bed.device, UpdateForm::of(step), on).unwrap();
                 let count = bed.read_words(counter, 1)[0] as f32;
                 [bed.read(values, len), bed.read(momenta, len), vec![count]].concat()
             });

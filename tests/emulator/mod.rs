@@ -14,9 +14,10 @@ mod library;
 mod memory;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use unlearn::sparse::cuda::{
-    Address, Arg, CardFacts, CudaError, Grid, Kernel, Machine, Recording, source,
+    Address, Arg, CardFacts, CudaError, Fetched, Grid, Kernel, Machine, Recording, source,
 };
 
 use library::Library;
@@ -103,7 +104,13 @@ pub struct Emulator {
     launches: BTreeMap<String, u64>,
     fails: Option<u64>,
     failed: Option<CudaError>,
+    fetched: BTreeMap<u32, Vec<u8>>,
+    fetches: u32,
+    calls: Calls,
 }
+
+/// What was asked of a device, call by call, whoever has the device.
+pub type Calls = Arc<Mutex<Vec<&'static str>>>;
 
 /// What the driver says when it refuses.
 fn refused(what: &str, code: &str) -> CudaError {
@@ -176,6 +183,9 @@ impl Emulator {
             launches: BTreeMap::new(),
             fails: None,
             failed: None,
+            fetched: BTreeMap::new(),
+            fetches: 0,
+            calls: Calls::default(),
         }))
     }
 
@@ -198,6 +208,15 @@ impl Emulator {
     /// Makes the launch after `launches` more fail with a driver's error, replayed ones counted.
     pub fn fail_after(&mut self, launches: u64) {
         self.fails = Some(launches);
+    }
+
+    /// What is asked of it from now on, and was before.
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
+    }
+
+    fn called(&self, what: &'static str) {
+        self.calls.lock().unwrap().push(what);
     }
 
     /// How often each kernel ran.
@@ -346,6 +365,7 @@ impl Machine for Emulator {
     }
 
     fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError> {
+        self.called("allocate");
         self.ready("allocate memory")?;
         self.memory.allocate(bytes)
     }
@@ -367,30 +387,58 @@ impl Machine for Emulator {
     }
 
     fn upload(&mut self, to: Address, from: &[u8]) -> Result<(), CudaError> {
+        self.called("upload");
         self.ready("copy to memory")?;
         self.memory.bytes(to, from.len() as u64, "copy to memory")?.copy_from_slice(from);
         Ok(())
     }
 
     fn download(&mut self, from: Address, to: &mut [u8]) -> Result<(), CudaError> {
-        self.wait()?;
+        self.called("download");
+        self.settle()?;
         to.copy_from_slice(self.memory.bytes(from, to.len() as u64, "copy from memory")?);
         Ok(())
     }
 
+    fn fetch(&mut self, from: Address, bytes: usize) -> Result<Fetched, CudaError> {
+        self.called("fetch");
+        self.ready("copy from memory")?;
+        let bytes = self.memory.bytes(from, bytes as u64, "copy from memory")?.to_vec();
+        self.fetches += 1;
+        self.fetched.insert(self.fetches, bytes);
+        Ok(Fetched(self.fetches))
+    }
+
+    fn collect(&mut self, fetched: Fetched, to: &mut [u8]) -> Result<(), CudaError> {
+        self.called("collect");
+        self.settle()?;
+        let none = CudaError::NotFetched { number: fetched.0, bytes: to.len() };
+        let here = self.fetched.remove(&fetched.0).filter(|here| here.len() == to.len());
+        to.copy_from_slice(&here.ok_or(none)?);
+        Ok(())
+    }
+
+    fn abandon(&mut self, fetched: Fetched) {
+        self.fetched.remove(&fetched.0);
+    }
+
     fn clear(&mut self, to: Address, bytes: u64) -> Result<(), CudaError> {
+        self.called("clear");
         self.ask(Work::Clear { to, bytes })
     }
 
     fn copy(&mut self, from: Address, to: Address, bytes: u64) -> Result<(), CudaError> {
+        self.called("copy");
         self.ask(Work::Copy { from, to, bytes })
     }
 
     fn launch(&mut self, kernel: Kernel, grid: Grid, args: &[Arg<'_>]) -> Result<(), CudaError> {
+        self.called("launch");
         self.launch_by_name(kernel.name(), grid, args)
     }
 
     fn record(&mut self) -> Result<(), CudaError> {
+        self.called("record");
         self.ready("record")?;
         self.tape = Some(Tape::default());
         Ok(())
@@ -408,6 +456,7 @@ impl Machine for Emulator {
     }
 
     fn replay(&mut self, recording: Recording) -> Result<(), CudaError> {
+        self.called("replay");
         self.ready("replay")?;
         let code = "it was forgotten, or memory that it works on was given back";
         let unknown = || CudaError::NoRecording { code: code.into() };
@@ -420,6 +469,14 @@ impl Machine for Emulator {
     }
 
     fn wait(&mut self) -> Result<(), CudaError> {
+        self.called("wait");
+        self.settle()
+    }
+}
+
+impl Emulator {
+    /// What is told by whatever waits.
+    fn settle(&mut self) -> Result<(), CudaError> {
         self.ready("wait")?;
         if let Some(why) = self.memory.overruns() {
             let code = format!("CUDA_ERROR_ILLEGAL_ADDRESS (700): {why}");

@@ -74,14 +74,19 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     bytes.undo = 0;
     let on_card = card_bytes(&state.network, batch, &recipe, compute)?;
     stepper.begin(&state.network, &state.momentum);
+    let mut before_it = None;
     let timings = Timings::of(
         args.effort.warm_up,
         repetitions,
         || machine.turn(),
         || {
-            stepper.learn(&mut state.network, &samples.labels, |i, out| samples.read(i, out));
             let State { network, momentum, .. } = &mut state;
+            let loss = stepper.learn(network, &samples.labels, |i, out| samples.read(i, out));
             stepper.update(network, momentum, recipe.rate, recipe.l1.gamma(0, recipe.epochs));
+            // As in training: a device is asked for the loss of a step while it computes the next.
+            if let Some(loss) = before_it.replace(loss) {
+                stepper.loss(network, loss);
+            }
             Ok(stepper.trouble()?)
         },
     )?;

@@ -43,6 +43,8 @@ pub(super) struct Places {
     pub normal: Address,
     /// Weights at the centre.
     pub counter: Address,
+    /// What [`crate::sparse::cuda::rates`] gives.
+    pub rates: Address,
     /// Bytes in all.
     pub bytes: CardBytes,
 }
@@ -132,6 +134,7 @@ impl Places {
             right: cursor.take(plan.batch, scratch),
             normal: cursor.take(2 * network.description.input_shape()[0], scratch),
             counter: cursor.take(1, scratch),
+            rates: cursor.take(3, scratch),
             bytes: CardBytes::default(),
         };
         places.bytes = bytes;
@@ -156,6 +159,7 @@ impl Places {
             &mut self.right,
             &mut self.normal,
             &mut self.counter,
+            &mut self.rates,
         ];
         for place in all {
             place.0 += first.0;

@@ -2,37 +2,33 @@
 //!
 //! Weights, statistics and gradients live with the caller, and go to the device and back with each pass;
 //! or they stay on the device from [`CardEngine::settle`] to [`CardEngine::fetch`], and nothing but samples,
-//! labels and losses is copied. Launches of a pass are recorded when it is run for the second time, and
-//! replayed from then on. After a failure nothing is launched any more, and what is asked for is no number:
+//! labels and losses is copied: a step is then one recording, launched by [`CardEngine::update`], and while the
+//! device runs it the caller lays out the next batch. After a failure nothing is launched any more, and what is asked for is no number:
 //! [`super::Engine::trouble`] says why.
 
+mod bytes;
+mod losses;
 mod memory;
+mod pass;
+mod settled;
 mod tokens;
 mod walk;
 
 use rayon::prelude::*;
 
+use self::bytes::{Bytes, reals};
+use self::losses::{Losses, NO_LOSS};
 pub use self::memory::CardBytes;
 use self::memory::{Places, layers, sparse};
+use self::pass::{Pass, Passes, Stretch};
 use self::walk::Walk;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, Work};
+use crate::sparse::Loss;
 use crate::sparse::cuda::{
-    self, Address, CudaError, Layer, LossAt, Machine, MaskAt, MaskBits, Precision, Recording,
-    Shared, SparseBelow, SparseLayer, Stepped, Tensor,
+    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared,
+    SparseBelow, SparseLayer, Tensor,
 };
-use crate::sparse::{L1, Loss, Step};
-
-/// A pass that may be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    Forward { samples: usize },
-    Backward { samples: usize, of: usize },
-    Descend { samples: usize },
-}
-
-/// Passes that are remembered at once: those of whole batches, of the last of an epoch, and of pieces.
-const RECORDINGS: usize = 12;
 
 /// A plan's memory on a device.
 pub(super) struct CardEngine {
@@ -43,63 +39,26 @@ pub(super) struct CardEngine {
     memory: Vec<Address>,
     layers: Vec<Option<Layer>>,
     sparse: Vec<Option<SparseLayer>>,
-    /// Passes that ran, with what was recorded of them.
-    passes: Vec<(Pass, Option<Recording>)>,
+    passes: Passes,
+    losses: Losses,
+    /// What the optimiser steps, and at which rates.
+    stretches: Vec<Stretch>,
+    rates: [f32; 3],
+    /// Samples were uploaded and not normalised.
+    loaded: bool,
+    /// The gradient is to be zeroed before anything is added to it.
+    cleared: bool,
+    /// A pass that was asked for and not launched, and the ticket of its loss.
+    asked: Option<(Pass, u64)>,
     staging: Vec<f32>,
     bytes: Bytes,
     samples: usize,
-    weights: usize,
     settled: bool,
+    /// The weights here stay what they are.
+    kept: bool,
+    /// Logits on their way, and how many.
+    answers: Option<(Fetched, usize)>,
     fault: Option<CudaError>,
-}
-
-/// Bytes on their way to or from the device, which every copy uses again.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    /// Copies numbers to the device.
-    fn give<const N: usize, T: Copy>(
-        &mut self,
-        machine: &mut dyn Machine,
-        to: Address,
-        values: &[T],
-        bytes: impl Fn(T) -> [u8; N],
-    ) -> Result<(), CudaError> {
-        self.0.resize(N * values.len(), 0);
-        for (to, &value) in self.0.as_chunks_mut::<N>().0.iter_mut().zip(values) {
-            *to = bytes(value);
-        }
-        machine.upload(to, &self.0)
-    }
-
-    /// The bytes on the device from `from` on.
-    fn take(
-        &mut self,
-        machine: &mut dyn Machine,
-        from: Address,
-        bytes: usize,
-    ) -> Result<&[u8], CudaError> {
-        self.0.resize(bytes, 0);
-        machine.download(from, &mut self.0)?;
-        Ok(&self.0)
-    }
-
-    /// Copies `f32`s from the device.
-    fn reals(
-        &mut self,
-        machine: &mut dyn Machine,
-        from: Address,
-        to: &mut [f32],
-    ) -> Result<(), CudaError> {
-        let bytes = self.take(machine, from, 4 * to.len())?;
-        to.iter_mut().zip(reals(bytes)).for_each(|(to, value)| *to = value);
-        Ok(())
-    }
-}
-
-fn reals(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
 
 impl CardEngine {
@@ -138,12 +97,19 @@ impl CardEngine {
             memory: vec![first],
             layers: Vec::new(),
             sparse: Vec::new(),
-            passes: Vec::new(),
+            passes: Passes::default(),
+            losses: Losses::default(),
+            stretches: Vec::new(),
+            rates: [0.0; 3],
+            loaded: false,
+            cleared: false,
+            asked: None,
             staging: Vec::new(),
             bytes: Bytes::default(),
             samples: 0,
-            weights: network.values.len(),
             settled: false,
+            kept: false,
+            answers: None,
             fault: None,
             places,
         };
@@ -226,39 +192,38 @@ impl CardEngine {
         }
     }
 
-    /// Runs a pass: as it is, recording it, or from its recording.
+    /// Runs a pass. What was asked for before it must have been launched.
     fn pass(
         &mut self,
         (plan, network): (&Plan, &Network),
         machine: &mut dyn Machine,
         pass: Pass,
-        work: impl FnOnce(&mut Walk<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let known = self.passes.iter().position(|(known, _)| *known == pass);
-        if let Some((_, Some(recording))) = known.map(|at| self.passes[at]) {
-            return machine.replay(recording);
+        let Self { places, layers, sparse, precision, stretches, passes, .. } = self;
+        let (precision, samples) = (*precision, pass.samples);
+        let mut walk =
+            Walk { plan, network, places, layers, sparse, stretches, precision, machine, samples };
+        passes.run(pass, &mut walk)
+    }
+
+    /// Launches what was asked for, with the optimiser's step behind it where `updates`.
+    fn flush(&mut self, on: (&Plan, &Network), updates: bool) {
+        let asked = self.asked.take();
+        if asked.is_none() && !updates {
+            return;
         }
-        let records = known.is_some() && machine.record().is_ok();
-        let Self { places, layers, sparse, precision, samples, .. } = &*self;
-        let (precision, samples) = (*precision, *samples);
-        let mut walk = Walk { plan, network, places, layers, sparse, precision, machine, samples };
-        let done = work(&mut walk);
-        match known {
-            Some(at) if records => {
-                let recording = machine.recorded();
-                done?;
-                let recording = recording?;
-                self.passes[at].1 = Some(recording);
-                machine.replay(recording)
+        let (pass, ticket) = match asked {
+            Some((pass, ticket)) => (pass, Some(ticket)),
+            None => (Pass { samples: self.samples, ..Pass::default() }, None),
+        };
+        let clears = pass.clears || std::mem::take(&mut self.cleared);
+        self.attempt(|engine, machine| {
+            engine.pass(on, machine, Pass { clears, updates, ..pass })?;
+            match ticket {
+                Some(ticket) => engine.losses.ask(machine, &engine.places, pass.samples, ticket),
+                None => Ok(()),
             }
-            _ => {
-                done?;
-                if known.is_none() && self.passes.len() < RECORDINGS {
-                    self.passes.push((pass, None));
-                }
-                Ok(())
-            }
-        }
+        });
     }
 
     /// Takes in a batch, as [`super::Engine::load`] does.
@@ -269,18 +234,16 @@ impl CardEngine {
         samples: usize,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) {
+        self.flush((plan, network), false);
         self.samples = samples;
         let size: usize = network.description.input_shape().iter().product();
         self.staging.resize(samples * size, 0.0);
         self.staging.par_chunks_exact_mut(size).enumerate().for_each(|(i, to)| fill(i, to));
         let staging = std::mem::take(&mut self.staging);
         self.attempt(|engine, machine| {
-            let Places { raw, normal, .. } = engine.places;
-            engine.bytes.give(machine, raw, &staging, f32::to_le_bytes)?;
-            let to = engine.tensor(&plan.tensors[0].activation, samples);
-            cuda::load(machine, raw, [normal, normal.at(network.description.mean.len())], to)
+            engine.bytes.give(machine, engine.places.raw, &staging, f32::to_le_bytes)
         });
-        self.staging = staging;
+        (self.staging, self.loaded) = (staging, true);
     }
 
     fn tensor(&self, place: &Place, samples: usize) -> Tensor {
@@ -291,20 +254,24 @@ impl CardEngine {
 
     /// Runs the loaded batch forward, as [`super::Engine::forward`] does.
     pub fn forward(&mut self, plan: &Plan, network: &mut Network) {
-        let samples = self.samples;
         let moves = plan.mode == Mode::Train && !self.settled;
+        let pass = Pass { forward: true, ..self.begun() };
         self.attempt(|engine, machine| {
-            if !engine.settled {
+            if !engine.settled && !engine.kept {
                 engine.upload_weights(machine, network)?;
             }
-            engine.pass((plan, network), machine, Pass::Forward { samples }, |walk| {
-                (0..walk.plan.steps.len()).try_for_each(|step| walk.forward(step))
-            })?;
+            engine.pass((plan, network), machine, pass)?;
             match moves {
                 true => engine.fetch_buffers(machine, network),
                 false => Ok(()),
             }
         });
+    }
+
+    /// A pass of the samples here, which normalises them unless that was done.
+    fn begun(&mut self) -> Pass {
+        let loads = std::mem::take(&mut self.loaded);
+        Pass { samples: self.samples, loads, ..Pass::default() }
     }
 
     fn upload_weights(
@@ -341,17 +308,35 @@ impl CardEngine {
         logits
     }
 
-    /// The batch's logits and their gradient.
-    fn ends(&self, plan: &Plan) -> [Tensor; 2] {
-        let tensor = &plan.tensors[plan.logits];
-        let Some(place) = &tensor.gradient else {
-            unreachable!("an evaluating engine has no gradients")
-        };
-        [&tensor.activation, place].map(|place| self.tensor(place, self.samples))
+    /// Takes the weights of `network` for those of every forward pass from now on.
+    pub fn keep(&mut self, network: &Network) {
+        self.attempt(|engine, machine| engine.upload_weights(machine, network));
+        self.kept = true;
     }
 
-    /// The loss of the loaded batch, and the gradients of the mean over `of` samples; added to
-    /// `gradient`, or, settled, to those on the device.
+    /// Asks for the logits of the batch that was taken forward, and gives those that were asked for before;
+    /// no numbers after a failure.
+    pub fn answers(&mut self, plan: &Plan) -> Option<Vec<f32>> {
+        let tensor = self.tensor(&plan.tensors[plan.logits].activation, self.samples);
+        let asked = self.attempt(|_, machine| machine.fetch(tensor.at, 4 * tensor.len()));
+        let before = self.answered();
+        self.answers = asked.map(|fetched| (fetched, tensor.len()));
+        before
+    }
+
+    /// The logits that were asked for last.
+    pub fn answered(&mut self) -> Option<Vec<f32>> {
+        let (fetched, len) = self.answers.take()?;
+        let mut bytes = vec![0; 4 * len];
+        let came = self.attempt(|_, machine| machine.collect(fetched, &mut bytes));
+        Some(match came {
+            Some(()) => reals(&bytes).collect(),
+            None => vec![f32::NAN; len],
+        })
+    }
+
+    /// The loss of the batch that was taken forward, and the gradients of the mean over `of` samples; added
+    /// to `gradient`, or, settled, to those on the device.
     pub fn backward(
         &mut self,
         plan: &Plan,
@@ -360,36 +345,19 @@ impl CardEngine {
         of: usize,
         gradient: &mut [f32],
     ) -> Loss {
-        let classes = network.description.classes;
-        for &label in labels {
-            assert!((label as usize) < classes, "label {label} of {classes} classes");
-        }
-        let (samples, ends) = (self.samples, self.ends(plan));
+        known(network, labels);
+        let (samples, clears) = (self.samples, self.clears());
         let loss = self.attempt(|engine, machine| {
-            let Places { labels: at, losses, right, .. } = engine.places;
-            engine.bytes.give(machine, at, labels, u32::to_le_bytes)?;
-            engine.clear_unless_settled(machine, gradient.len())?;
-            let loss = LossAt { labels: at, losses, right };
-            let pass = Pass::Backward { samples, of };
-            engine.pass((plan, network), machine, pass, |walk| {
-                cuda::cross_entropy(walk.machine, ends[0], ends[1], loss, of)?;
-                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
-            })?;
-            engine.loss(machine)
+            engine.bytes.give(machine, engine.places.labels, labels, u32::to_le_bytes)?;
+            let loss = Some((of, 1.0));
+            let pass = Pass { samples, clears, loss, backward: true, ..Pass::default() };
+            engine.pass((plan, network), machine, pass)?;
+            let bytes = losses::bytes(&engine.places, samples);
+            let bytes = engine.bytes.take(machine, engine.places.losses, bytes)?;
+            Ok(losses::read(bytes, samples))
         });
         self.give_gradient(gradient);
-        loss.unwrap_or(Loss { sum: f64::NAN, correct: 0 })
-    }
-
-    fn loss(&mut self, machine: &mut dyn Machine) -> Result<Loss, CudaError> {
-        // The losses of a whole batch, then what was named rightly: one copy, one wait.
-        let all = (self.places.right.0 - self.places.losses.0) as usize;
-        let bytes = self.bytes.take(machine, self.places.losses, all + 4 * self.samples)?;
-        let (losses, right) = bytes.split_at(all);
-        let losses = losses.as_chunks::<8>().0.iter().take(self.samples);
-        let right = right.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        let sum = losses.map(|bytes| f64::from_le_bytes(*bytes)).sum();
-        Ok(Loss { sum, correct: right.sum::<u32>() as usize })
+        loss.unwrap_or(NO_LOSS)
     }
 
     /// The gradients from a derivative by the logits, row-major `[samples, classes]`.
@@ -400,22 +368,22 @@ impl CardEngine {
         derivative: &[f32],
         gradient: &mut [f32],
     ) {
-        let (samples, [_, dlogits]) = (self.samples, self.ends(plan));
+        let Some(place) = &plan.tensors[plan.logits].gradient else {
+            unreachable!("an evaluating engine has no gradients")
+        };
+        let dlogits = self.tensor(place, self.samples);
+        let (samples, clears) = (self.samples, self.clears());
         self.attempt(|engine, machine| {
             engine.bytes.give(machine, dlogits.at, derivative, f32::to_le_bytes)?;
-            engine.clear_unless_settled(machine, gradient.len())?;
-            engine.pass((plan, network), machine, Pass::Descend { samples }, |walk| {
-                (0..walk.plan.steps.len()).rev().try_for_each(|step| walk.backward(step))
-            })
+            let pass = Pass { samples, clears, backward: true, ..Pass::default() };
+            engine.pass((plan, network), machine, pass)
         });
         self.give_gradient(gradient);
     }
 
-    fn clear_unless_settled(&self, machine: &mut dyn Machine, len: usize) -> Result<(), CudaError> {
-        match self.settled {
-            true => Ok(()),
-            false => machine.clear(self.places.gradient, 4 * len as u64),
-        }
+    /// Whether the next gradient is the first: where it settled, after [`CardEngine::clear`]; else always.
+    fn clears(&mut self) -> bool {
+        std::mem::take(&mut self.cleared) || !self.settled
     }
 
     /// Adds the device's gradient to the caller's, unless it is to stay there.
@@ -432,79 +400,13 @@ impl CardEngine {
             gradient.fill(f32::NAN);
         }
     }
+}
 
-    /// Takes weights, statistics and momenta over: until [`CardEngine::fetch`] they are the device's, and
-    /// `network` stands for names and masks alone. `base` holds what an l1 term pulls to.
-    pub fn settle(&mut self, network: &Network, momentum: &[f32], base: Option<&[f32]>) {
-        self.attempt(|engine, machine| {
-            engine.upload_weights(machine, network)?;
-            engine.bytes.give(machine, engine.places.momenta, momentum, f32::to_le_bytes)?;
-            if let Some(base) = base {
-                if engine.places.base == Address::default() {
-                    engine.places.base = machine.allocate(4 * base.len() as u64)?;
-                    engine.memory.push(engine.places.base);
-                }
-                engine.bytes.give(machine, engine.places.base, base, f32::to_le_bytes)?;
-            }
-            engine.settled = true;
-            Ok(())
-        });
-    }
-
-    pub fn settled(&self) -> bool {
-        self.settled
-    }
-
-    /// Zeroes the device's gradient, of which `before` weights have none.
-    pub fn clear(&mut self, before: usize) {
-        let bytes = 4 * (self.weights - before) as u64;
-        self.attempt(|engine, machine| machine.clear(engine.places.gradient, bytes));
-    }
-
-    /// One optimiser step of the weights in `range`; says how many are at the centre where `counts`.
-    pub fn update(
-        &mut self,
-        before: usize,
-        range: std::ops::Range<usize>,
-        step: Step<'_>,
-        counts: bool,
-    ) -> usize {
-        let counted = self.attempt(|engine, machine| {
-            let places = &engine.places;
-            let counter = if counts { places.counter } else { Address::default() };
-            if counts {
-                machine.clear(counter, 4)?;
-            }
-            let on = Stepped {
-                values: places.values.at(range.start),
-                momenta: places.momenta.at(range.start),
-                gradient: places.gradient.at(range.start - before),
-                base: match step.l1 {
-                    L1::TowardsBase { .. } => places.base.at(range.start),
-                    _ => Address::default(),
-                },
-                learns: Address::default(),
-                at_centre: counter,
-                len: range.len(),
-            };
-            cuda::update(machine, step, on)?;
-            let mut count = [0; 4];
-            if counts {
-                machine.download(counter, &mut count)?;
-            }
-            Ok(u32::from_le_bytes(count) as usize)
-        });
-        counted.unwrap_or(0)
-    }
-
-    /// Gives weights, statistics and momenta back.
-    pub fn fetch(&mut self, network: &mut Network, momentum: &mut [f32]) {
-        self.attempt(|engine, machine| {
-            engine.bytes.reals(machine, engine.places.values, &mut network.values)?;
-            engine.bytes.reals(machine, engine.places.momenta, momentum)?;
-            engine.fetch_buffers(machine, network)
-        });
-        self.settled = false;
+/// Kernels take labels as they are.
+fn known(network: &Network, labels: &[u32]) {
+    let classes = network.description.classes;
+    for &label in labels {
+        assert!((label as usize) < classes, "label {label} of {classes} classes");
     }
 }
 
@@ -515,9 +417,11 @@ fn lock(machine: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Machine>> {
 impl Drop for CardEngine {
     fn drop(&mut self) {
         let mut machine = lock(&self.machine);
-        for recording in self.passes.iter().filter_map(|(_, recording)| *recording) {
-            machine.forget(recording);
+        self.losses.drain(&mut **machine);
+        if let Some((fetched, _)) = self.answers.take() {
+            machine.abandon(fetched);
         }
+        self.passes.drain(&mut **machine);
         for &address in &self.memory {
             machine.release(address);
         }

@@ -2,6 +2,7 @@
 //! [`crate::model::walk`].
 
 use super::memory::Places;
+use super::pass::Stretch;
 use crate::model::network::Network;
 use crate::model::plan::{Handing, Place, Plan, StepPlan, Work};
 use crate::sparse::cuda::{
@@ -17,13 +18,14 @@ pub(super) struct Walk<'a> {
     pub places: &'a Places,
     pub layers: &'a [Option<Layer>],
     pub sparse: &'a [Option<SparseLayer>],
+    pub stretches: &'a [Stretch],
     pub precision: Precision,
     pub machine: &'a mut dyn Machine,
     pub samples: usize,
 }
 
 impl Walk<'_> {
-    fn tensor(&self, place: &Place) -> Tensor {
+    pub(super) fn tensor(&self, place: &Place) -> Tensor {
         let geometry = place.geometry;
         let shape = [geometry.channels, geometry.height, geometry.width];
         Tensor { at: self.places.arena.at(place.range.start), samples: self.samples, shape }

@@ -23,11 +23,15 @@ use super::arguments::Arguments;
 use super::compile::Modules;
 use super::driver::{Driver, driver, lasting};
 use super::error::CudaError;
+use super::fetching::Fetching;
 use super::kernel::{ARCHITECTURES, Kernel};
-use super::machine::{Address, Arg, CardFacts, Grid, Machine, Recording};
+use super::machine::{Address, Arg, CardFacts, Fetched, Grid, Machine, Recording};
 use super::staging::Staging;
 use crate::base::disk::DiskError;
 use recording::{Capture, Graph};
+
+/// Numbers of copies from here on are of those that were waited for.
+const WAITED: u32 = 1 << 31;
 
 /// A CUDA device.
 pub struct Card {
@@ -43,6 +47,9 @@ pub struct Card {
     functions: Vec<CUfunction>,
     arguments: Arguments,
     staging: Staging,
+    fetching: Fetching,
+    /// What was fetched where there is no pinned memory, with its numbers: those above the places'.
+    waited: BTreeMap<u32, Vec<u8>>,
     /// Bytes of each allocation, by its address.
     held: BTreeMap<u64, u64>,
     graphs: BTreeMap<u32, Graph>,
@@ -101,6 +108,8 @@ impl Card {
             functions: vec![null_mut(); Kernel::ALL.len()],
             arguments: Arguments::default(),
             staging: Staging::default(),
+            fetching: Fetching::default(),
+            waited: BTreeMap::new(),
             held: BTreeMap::new(),
             graphs: BTreeMap::new(),
             next: 0,
@@ -276,6 +285,52 @@ impl Machine for Card {
         self.settle()
     }
 
+    fn fetch(&mut self, from: Address, bytes: usize) -> Result<Fetched, CudaError> {
+        self.apart("give bytes")?;
+        self.holder(from, bytes as u64, "give bytes")?;
+        // SAFETY: the context is current, and the bytes lie within an allocation.
+        let begun = unsafe { self.fetching.fetch(self.driver, self.stream, from.0, bytes) };
+        match begun {
+            Ok(Some(number)) => Ok(Fetched(number)),
+            Ok(None) => {
+                let mut here = vec![0; bytes];
+                self.download(from, &mut here)?;
+                let number = self.waited.last_key_value().map_or(WAITED, |(last, _)| last + 1);
+                self.waited.insert(number, here);
+                Ok(Fetched(number))
+            }
+            Err(code) => {
+                self.done(code, format_args!("give {bytes} bytes"))?;
+                Err(CudaError::NotFetched { number: WAITED, bytes })
+            }
+        }
+    }
+
+    fn collect(&mut self, fetched: Fetched, to: &mut [u8]) -> Result<(), CudaError> {
+        self.apart("give bytes")?;
+        let none = CudaError::NotFetched { number: fetched.0, bytes: to.len() };
+        if let Some(here) = self.waited.remove(&fetched.0) {
+            if here.len() != to.len() {
+                return Err(none);
+            }
+            to.copy_from_slice(&here);
+            return Ok(());
+        }
+        if self.fetching.holds(fetched.0) != Some(to.len()) {
+            return Err(none);
+        }
+        // SAFETY: the context is current.
+        let code = unsafe { self.fetching.collect(self.driver, fetched.0, to) };
+        self.done(code.err().unwrap_or(0), "finish a copy that was asked of it")
+    }
+
+    fn abandon(&mut self, fetched: Fetched) {
+        if self.waited.remove(&fetched.0).is_none() && self.bind().is_ok() {
+            // SAFETY: the context is current. What the driver says changes nothing: the place is then not used again.
+            let _ = unsafe { self.fetching.collect(self.driver, fetched.0, &mut []) };
+        }
+    }
+
     fn clear(&mut self, to: Address, bytes: u64) -> Result<(), CudaError> {
         let cleared = self.bind().and_then(|()| self.holder(to, bytes, "clear bytes"));
         let cleared = cleared.and_then(|()| {
@@ -362,6 +417,7 @@ impl Drop for Card {
                 let _ = (call.cuGraphExecDestroy)(graph.ready);
             }
             self.staging.free(self.driver);
+            self.fetching.free(self.driver);
             for address in std::mem::take(&mut self.held).into_keys() {
                 let _ = (call.cuMemFree_v2)(address);
             }

@@ -90,11 +90,13 @@ pub struct Modules {
     pub cache: Option<PathBuf>,
     /// The compiler, by name or path; `None` looks for one.
     pub compiler: Option<PathBuf>,
+    /// Told that the kernels are compiled now, for a device of this capability: it takes a while.
+    pub compiles: Option<fn(Capability)>,
 }
 
 impl Default for Modules {
     fn default() -> Self {
-        Self { embedded: EMBEDDED, cache: None, compiler: None }
+        Self { embedded: EMBEDDED, cache: None, compiler: None, compiles: None }
     }
 }
 
@@ -132,6 +134,9 @@ impl Modules {
                 Ok(None) => {}
                 Err(error) => fault = Some(error),
             }
+        }
+        if let Some(compiles) = self.compiles {
+            compiles(capability);
         }
         let unit = nvrtc.compile(&text, capability)?;
         if let Some(folder) = &self.cache {
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn without_a_compiler_the_error_says_what_was_looked_for() {
         let compiler = Some("/nowhere/libnvrtc.so".into());
-        let modules = Modules { embedded: &[], cache: None, compiler };
+        let modules = Modules { embedded: &[], compiler, ..Modules::default() };
         let error = modules.kernels([8, 7], [12, 6], false).err();
         assert_eq!(error, Some(CudaError::NoCompiler { tried: "/nowhere/libnvrtc.so".into() }));
     }

@@ -104,6 +104,14 @@ pub enum CudaError {
         /// The driver's code and words for that error.
         code: String,
     },
+    /// A copy from the device that is not under way.
+    #[error("no copy {number} of {bytes} bytes is on its way from the device")]
+    NotFetched {
+        /// Its number.
+        number: u32,
+        /// The bytes that were to be collected.
+        bytes: usize,
+    },
     /// Bytes that nobody allocated, or that were given back.
     #[error(
         "the device cannot {what} at {address:#x}: these {bytes} bytes are in no memory that was allocated on it"

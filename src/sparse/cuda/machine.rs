@@ -74,6 +74,10 @@ pub struct CardFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording(pub u32);
 
+/// A copy from a device that is under way, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched(pub u32);
+
 /// A device with one stream: whatever is asked of it happens in the order asked.
 ///
 /// Launches return before they have run; [`Machine::download`] and [`Machine::wait`] wait for all before
@@ -108,6 +112,23 @@ pub trait Machine: Send {
     /// # Errors
     /// If the copy, or anything before it, fails.
     fn download(&mut self, from: Address, to: &mut [u8]) -> Result<(), CudaError>;
+
+    /// Copies bytes from the device after all that was asked before, and does not wait for it:
+    /// [`Machine::collect`] does.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    fn fetch(&mut self, from: Address, bytes: usize) -> Result<Fetched, CudaError>;
+
+    /// Waits until a copy has come, and gives it; later work goes on meanwhile.
+    ///
+    /// # Errors
+    /// If the copy, or anything before it, fails; [`CudaError::NotFetched`] if it was collected before, or has
+    /// other bytes.
+    fn collect(&mut self, fetched: Fetched, to: &mut [u8]) -> Result<(), CudaError>;
+
+    /// Forgets a copy that nobody will collect.
+    fn abandon(&mut self, fetched: Fetched);
 
     /// Zeroes bytes.
     ///

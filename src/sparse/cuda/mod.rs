@@ -23,6 +23,7 @@ mod choice;
 mod compile;
 mod driver;
 mod error;
+mod fetching;
 mod index;
 mod kernel;
 mod layer;
@@ -49,14 +50,14 @@ pub use compile::{Embedded, Form, Modules, Target, Unit};
 pub use error::CudaError;
 pub use kernel::{ARCHITECTURES, Kernel, OPTIONS, SOURCES, source};
 pub use layer::Layer;
-pub use machine::{Address, Arg, Capability, CardFacts, Grid, Machine, Recording};
+pub use machine::{Address, Arg, Capability, CardFacts, Fetched, Grid, Machine, Recording};
 pub use mask_bits::{MaskAt, MaskBits};
 pub use norm::{Norm, NormBackward};
 pub use nvrtc::Nvrtc;
 pub use open::{Shared, open, opened};
 pub use pointwise::{
-    LossAt, Pool, Stepped, add, copy_or_add, cross_entropy, load, pad_shortcut,
-    pad_shortcut_backward, relu, relu_backward, update,
+    LossAt, Pool, Stepped, UpdateForm, add, copy_or_add, cross_entropy, load, pad_shortcut,
+    pad_shortcut_backward, rates, relu, relu_backward, update,
 };
 pub use precision::Precision;
 pub use sparse::SparseLayer;

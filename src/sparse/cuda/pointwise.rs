@@ -90,8 +90,7 @@ pub struct LossAt {
     pub right: Address,
 }
 
-/// The gradient of the mean cross-entropy over `of` samples, of which these are a part, and each sample's
-/// own. Labels are below the number of classes: whoever uploads them checks.
+/// The gradient of the sum of cross-entropies, `share` times, and each sample's own cross-entropy. Labels are below the number of classes: whoever uploads them checks.
 ///
 /// # Errors
 /// If the device refuses the launch.
@@ -100,12 +99,12 @@ pub fn cross_entropy(
     logits: Tensor,
     dlogits: Tensor,
     loss: LossAt,
-    of: usize,
+    share: f32,
 ) -> Result<(), CudaError> {
     alike(&[logits, dlogits]);
     let LossAt { labels, losses, right } = loss;
     let pointers = [logits.at, labels, dlogits.at, losses, right].map(Arg::Address);
-    let sizes = [Arg::Word(word(logits.channels())), Arg::Real(1.0 / of as f32)];
+    let sizes = [Arg::Word(word(logits.channels())), Arg::Real(share)];
     let grid = Grid { blocks: [word(logits.samples), 1, 1], threads: THREADS as u32 };
     machine.launch(Kernel::CrossEntropy, grid, &[&pointers[..], &sizes].concat())
 }
@@ -125,31 +124,56 @@ pub struct Stepped {
     pub learns: Address,
     /// A counter, `u32`, that weights at the centre are added to; [`Address::default`] if nobody asks.
     pub at_centre: Address,
+    /// What [`rates`] gives.
+    pub rates: Address,
     /// How many.
     pub len: usize,
 }
 
-/// Steps `on.len` weights as [`crate::sparse::update`] does. Of [`L1::TowardsBase`] only the strength is
-/// read; the base's weights lie at `on.base`.
+/// What of an optimiser's step stays the same from step to step, and may be recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpdateForm {
+    /// 0: no l1 term; 1: subgradient; 2: proximal; 3: proximal towards the base.
+    l1: u32,
+    momentum: f32,
+    decay: f32,
+}
+
+impl UpdateForm {
+    /// That of a step.
+    pub fn of(step: Step<'_>) -> Self {
+        let l1 = match step.l1 {
+            L1::Off => 0,
+            L1::Subgradient { .. } => 1,
+            L1::Proximal { .. } => 2,
+            L1::TowardsBase { .. } => 3,
+        };
+        Self { l1, momentum: step.momentum, decay: step.decay }
+    }
+}
+
+/// What of an optimiser's step changes: rate, strength, and the threshold that they make.
+pub fn rates(step: Step<'_>) -> [f32; 3] {
+    let gamma = match step.l1 {
+        L1::Off => 0.0,
+        L1::Subgradient { gamma } | L1::Proximal { gamma } | L1::TowardsBase { gamma, .. } => gamma,
+    };
+    [step.rate, gamma, step.rate / (1.0 - step.momentum) * gamma]
+}
+
+/// Steps `on.len` weights as [`crate::sparse::update`] does. The base's weights lie at `on.base`.
 ///
 /// # Errors
 /// If the device refuses the launch.
-pub fn update(machine: &mut dyn Machine, step: Step<'_>, on: Stepped) -> Result<(), CudaError> {
+pub fn update(machine: &mut dyn Machine, form: UpdateForm, on: Stepped) -> Result<(), CudaError> {
     if on.len == 0 {
         return Ok(());
     }
-    let (form, gamma) = match step.l1 {
-        L1::Off => (0, 0.0),
-        L1::Subgradient { gamma } => (1, gamma),
-        L1::Proximal { gamma } => (2, gamma),
-        L1::TowardsBase { gamma, .. } => (3, gamma),
-    };
-    let threshold = step.rate / (1.0 - step.momentum) * gamma;
-    let Stepped { values, momenta, gradient, base, learns, at_centre, len } = on;
-    let pointers = [values, momenta, gradient, base, learns, at_centre].map(Arg::Address);
-    let numbers = [step.rate, step.momentum, step.decay, gamma, threshold].map(Arg::Real);
-    let sizes = [Arg::Word(word(len)), Arg::Word(form)];
-    machine.launch(Kernel::Update, each(len), &[&pointers[..], &sizes, &numbers].concat())
+    let Stepped { values, momenta, gradient, base, learns, at_centre, rates, len } = on;
+    let pointers = [values, momenta, gradient, base, learns, at_centre, rates].map(Arg::Address);
+    let numbers = [Arg::Word(word(len)), Arg::Word(form.l1)];
+    let shares = [form.momentum, form.decay].map(Arg::Real);
+    machine.launch(Kernel::Update, each(len), &[&pointers[..], &numbers, &shares].concat())
 }
 
 /// Pooling over windows, as [`crate::sparse::MaxPool`] and [`crate::sparse::AvgPool`], which has no padding.

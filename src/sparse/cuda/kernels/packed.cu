@@ -82,12 +82,14 @@ __device__ __forceinline__ float soft(float value, float threshold) {
 
 // Momentum, decay and the l1 term, one pass. `l1`: 0 none, 1 subgradient, 2 proximal, 3 proximal towards
 // `base`. Weights that `learns` says 0 of stay, and their momentum becomes 0. Counts in `at_centre` the
-// weights that are exactly the centre afterwards, where there is a counter.
+// weights that are exactly the centre afterwards, where there is a counter. `rates` are the learning rate,
+// the strength of the l1 term and its threshold: they lie in memory, so that a recorded step may follow them.
 extern "C" __global__ void __launch_bounds__(THREADS)
     update(float *__restrict__ values, float *__restrict__ momenta, const float *__restrict__ gradient,
-           const float *__restrict__ base, const uint *__restrict__ learns, uint *at_centre, uint len,
-           uint l1, float rate, float momentum, float decay, float gamma, float threshold) {
+           const float *__restrict__ base, const uint *__restrict__ learns, uint *at_centre,
+           const float *__restrict__ rates, uint len, uint l1, float momentum, float decay) {
     __shared__ uint counts[THREADS];
+    const float rate = rates[0], gamma = rates[1], threshold = rates[2];
     const uint at = thread_index();
     uint centred = 0;
     if (at < len) {
