@@ -3,13 +3,16 @@
 //! Owns the words of the option, and the opening of a CUDA device for the rest of the process.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Once;
 
 use super::fault::Fault;
 use super::setting::{self, complain};
 use crate::model::{Device, Engine, Mode, Network, Plan};
-use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
+use crate::sparse::cuda::{
+    Capability, Card, CudaError, Modules, Precision, SparseBelow, open, opened,
+};
 use crate::train::memory::{fit, ways};
 use crate::train::{Compute, L1Form, Recipe};
 
@@ -23,17 +26,21 @@ pub(super) enum Wanted {
     Cuda {
         ordinal: u32,
         precision: Option<Precision>,
+        sparse: Option<SparseBelow>,
     },
 }
 
 /// What helps say about it.
-pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION]|auto";
+pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION][/sparse=SHARE]|auto";
+/// Before what says which passes are sparse.
+const SPARSE: &str = "sparse=";
 
 /// The option, where nothing else belongs to it.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
 pub(super) struct DeviceArgs {
     /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
-    /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
+    /// the device has it, unless told), f16 or bf16. With sparse=0 no pass is sparse, with sparse=inf every
+    /// one. Of a CUDA device `unlearn board` tells the number
     #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
     pub device: Wanted,
 }
@@ -85,9 +92,10 @@ impl fmt::Display for Wanted {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Auto => f.write_str("auto"),
-            Self::Cuda { ordinal, precision } => {
+            Self::Cuda { ordinal, precision, sparse } => {
                 write!(f, "cuda:{ordinal}")?;
-                precision.map_or(Ok(()), |precision| write!(f, "/{}", precision.name()))
+                precision.map_or(Ok(()), |precision| write!(f, "/{}", precision.name()))?;
+                sparse.map_or(Ok(()), |below| write!(f, "/{SPARSE}{below}"))
             }
         }
     }
@@ -96,13 +104,20 @@ impl fmt::Display for Wanted {
 impl Wanted {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
-            "expected cpu, auto, or cuda, cuda:N (a number of `unlearn board`), cuda:N/f32, /tf32, /f16 or /bf16".to_string()
+            "expected cpu, auto, or cuda, cuda:N (a number of `unlearn board`), cuda:N/f32, /tf32, /f16 or /bf16, and behind it /sparse=SHARE (0: no pass is sparse, inf: every one)".to_string()
         };
         match text {
             "cpu" => return Ok(Self::Cpu),
             "auto" => return Ok(Self::Auto),
             _ => {}
         }
+        let (text, sparse) = match text.rsplit_once('/') {
+            Some((text, last)) if last.starts_with(SPARSE) => {
+                let share = SparseBelow::named(&last[SPARSE.len()..]);
+                (text, Some(share.ok_or_else(expected)?))
+            }
+            _ => (text, None),
+        };
         let (device, precision) = match text.split_once('/') {
             Some((device, name)) => (device, Some(Precision::named(name).ok_or_else(expected)?)),
             None => (text, None),
@@ -114,7 +129,7 @@ impl Wanted {
                 number.parse().map_err(|_| expected())?
             }
         };
-        Ok(Self::Cuda { ordinal, precision })
+        Ok(Self::Cuda { ordinal, precision, sparse })
     }
 
     /// Reads what a command that meets people's samples may compute on.
@@ -137,6 +152,7 @@ impl Wanted {
                 Engine::card_bytes(
                     network,
                     &Plan::for_card(network, 1, Mode::Evaluate, false, &all),
+                    device,
                 )?;
                 Ok(device)
             }
@@ -182,10 +198,10 @@ impl Wanted {
         let cpu = || make(setting::isa().into());
         match self {
             Self::Cpu => Ok((cpu()?, None)),
-            Self::Cuda { ordinal, precision } => {
-                Ok((device(ordinal, precision).and_then(&make)?, None))
+            Self::Cuda { ordinal, precision, sparse } => {
+                Ok((device(ordinal, precision, sparse).and_then(&make)?, None))
             }
-            Self::Auto => match device(0, None).and_then(&make) {
+            Self::Auto => match device(0, None, None).and_then(&make) {
                 Ok(made) => Ok((made, None)),
                 Err(why) => {
                     let why = fallen(&why.to_string());
@@ -223,7 +239,7 @@ fn within(
         _ => 0,
     };
     let bytes = |way: Compute| {
-        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe));
+        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe), device);
         bytes.map(|bytes| bytes.total() + base)
     };
     // What no kernel can count is told before what has no room.
@@ -238,18 +254,31 @@ fn within(
 }
 
 /// Opens a device, unless it is open.
-fn device(ordinal: u32, precision: Option<Precision>) -> Result<Device, CudaError> {
+fn device(
+    ordinal: u32,
+    precision: Option<Precision>,
+    sparse: Option<SparseBelow>,
+) -> Result<Device, CudaError> {
     let shared = match opened(ordinal) {
         Ok(shared) => shared,
         Err(_) => {
-            open(Box::new(Card::open(ordinal, &Modules { cache: cache(), ..Modules::default() })?))
+            let modules =
+                Modules { cache: cache(), compiles: Some(compiling), ..Modules::default() };
+            open(Box::new(Card::open(ordinal, &modules)?))
         }
     };
     let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let facts = machine.facts();
     let precision = precision.unwrap_or(Precision::of_device(facts));
     precision.fits(facts)?;
-    Ok(Device::Cuda { ordinal, capability: facts.capability, precision })
+    Ok(Device::Cuda { ordinal, capability: facts.capability, precision, sparse })
+}
+
+/// Tells a person that the first launch takes its time.
+fn compiling([major, minor]: Capability) {
+    if std::io::stderr().is_terminal() {
+        complain(&format!("compiling the kernels for compute capability {major}.{minor} ..."));
+    }
 }
 
 /// `compute` as a file names it, if its device is here.
@@ -262,8 +291,10 @@ pub(super) fn again(compute: Compute) -> Option<Compute> {
 /// # Errors
 /// If the device of this number cannot be had, or is another.
 pub(super) fn exactly(compute: Compute) -> Result<Compute, Fault> {
-    let Device::Cuda { ordinal, precision, .. } = compute.device else { return Ok(compute) };
-    let there = device(ordinal, Some(precision))?;
+    let Device::Cuda { ordinal, precision, sparse, .. } = compute.device else {
+        return Ok(compute);
+    };
+    let there = device(ordinal, Some(precision), sparse)?;
     match there == compute.device {
         true => Ok(compute),
         false => Err(Fault::Usage(format!(
@@ -300,17 +331,24 @@ mod tests {
 
     #[test]
     fn the_words_of_the_option_are_read_and_no_others() {
-        let cuda = |ordinal, precision| Ok(Wanted::Cuda { ordinal, precision });
+        let sparse = |ordinal, precision, sparse| Ok(Wanted::Cuda { ordinal, precision, sparse });
+        let cuda = |ordinal, precision| sparse(ordinal, precision, None);
         assert_eq!(Wanted::parse("cpu"), Ok(Wanted::Cpu));
         assert_eq!(Wanted::parse("auto"), Ok(Wanted::Auto));
         assert_eq!(Wanted::parse("cuda"), cuda(0, None));
         assert_eq!(Wanted::parse("cuda:1"), cuda(1, None));
         assert_eq!(Wanted::parse("cuda:1/bf16"), cuda(1, Some(Precision::Bf16)));
         assert_eq!(Wanted::parse("cuda/f32"), cuda(0, Some(Precision::F32)));
+        let share = Some(SparseBelow::NEVER);
+        assert_eq!(Wanted::parse("cuda/sparse=0"), sparse(0, None, share));
+        assert_eq!(Wanted::parse("cuda:1/tf32/sparse=0"), sparse(1, Some(Precision::Tf32), share));
+        for wrong in ["cuda/sparse=x", "cuda/sparse=0/tf32", "cpu/sparse=0", "sparse=0"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "gpu", "cuda1", "cuda:", "cuda:-1", "cuda:x", "cuda:0/fp8", "cpu/f32"] {
             assert!(Wanted::parse(wrong).is_err(), "{wrong}");
         }
-        for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32"] {
+        for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32", "cuda:1/f32/sparse=0.5,0,inf"] {
             assert_eq!(Wanted::parse(text).unwrap().to_string(), text);
         }
     }

@@ -86,7 +86,8 @@ impl Engine {
         match device {
             Device::Cpu(isa) => Self::of(plan, isa),
             Device::Cuda { ordinal, precision, .. } => {
-                let runs = match CardEngine::new(network, &plan, ordinal, precision) {
+                let how = (precision, device.sparse_below());
+                let runs = match CardEngine::new(network, &plan, ordinal, how) {
                     Ok(card) => Runs::Card(Box::new(card)),
                     Err(fault) => Runs::Nowhere(fault),
                 };
@@ -133,12 +134,16 @@ impl Engine {
         fault.map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// Bytes of a CUDA device's memory that `plan` takes.
+    /// Bytes of the memory of `device`, a CUDA device, that `plan` takes.
     ///
     /// # Errors
     /// If no kernel can run it.
-    pub fn card_bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
-        CardEngine::bytes(network, plan)
+    pub fn card_bytes(
+        network: &Network,
+        plan: &Plan,
+        device: Device,
+    ) -> Result<CardBytes, CudaError> {
+        CardEngine::bytes(network, plan, device.sparse_below())
     }
 
     /// The plan that this engine runs.

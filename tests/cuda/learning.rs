@@ -23,7 +23,7 @@ use crate::engine::card_of_this_machine;
 fn card(ordinal: u32) -> Option<Device> {
     let emulator = Emulator::fast(Order::Forward).unwrap()?;
     open(Box::new(emulator.with(|facts| facts.ordinal = ordinal)));
-    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32 })
+    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32, sparse: None })
 }
 
 fn thinned() -> Network {
@@ -217,7 +217,8 @@ fn a_device_that_fails_ends_a_run_with_its_words() {
     let mut emulator = emulator.with(|facts| facts.ordinal = 33);
     emulator.fail_after(300);
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32, sparse: None };
     let (data, (_, recipe)) = (few(), recipes().swap_remove(0));
     let mut state = State::new(thinned());
     let failed = run(&mut state, &data.train, &recipe, None, card, &mut Quiet).unwrap_err();
@@ -230,7 +231,8 @@ fn a_step_is_one_launch_and_the_next_batch_is_laid_out_meanwhile() {
     let (emulator, data) = (emulator.with(|facts| facts.ordinal = 34), few());
     let calls = emulator.calls();
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 34, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 34, capability: [9, 0], precision: Precision::F32, sparse: None };
     let samples = data.train.len() / 16 * 16;
     let train = data.train.subset(&(0..samples).collect::<Vec<_>>());
     let recipe =
@@ -260,7 +262,8 @@ fn an_evaluation_uploads_weights_once_and_asks_one_batch_behind() {
     let (emulator, data) = (emulator.with(|facts| facts.ordinal = 35), few());
     let calls = emulator.calls();
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32, sparse: None };
     let (network, all) = (thinned(), (0..12).collect::<Vec<usize>>());
     let pieces = Compute { micro_batch: Some(3), ..card.into() };
     let answers = score(&network, &data.test, &all, pieces).unwrap();

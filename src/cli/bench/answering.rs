@@ -31,7 +31,7 @@ impl Answering {
         }
         let engine = Engine::evaluating(network, batch, device);
         engine.trouble()?;
-        let bytes = Engine::card_bytes(network, engine.plan())?;
+        let bytes = Engine::card_bytes(network, engine.plan(), device)?;
         let (total, bytes) = (bytes.total(), json!(bytes));
         let (engine, network) = (Box::new(engine), Box::new(network.clone()));
         Ok(Self::Whole { engine, network, bytes, total })

@@ -113,7 +113,7 @@ fn card_bytes(
         Device::Cpu(_) => Ok(None),
         Device::Cuda { .. } => {
             let plan = compute.plan(network, batch, recipe);
-            Ok(Some(Engine::card_bytes(network, &plan)?))
+            Ok(Some(Engine::card_bytes(network, &plan, compute.device)?))
         }
     }
 }

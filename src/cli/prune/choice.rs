@@ -199,7 +199,12 @@ mod tests {
 
     #[test]
     fn a_plan_of_a_device_is_told_beside_the_processor_that_chose_the_masks() {
-        let card = Device::Cuda { ordinal: 0, capability: [8, 7], precision: Precision::Tf32 };
+        let card = Device::Cuda {
+            ordinal: 0,
+            capability: [8, 7],
+            precision: Precision::Tf32,
+            sparse: None,
+        };
         let told = masks_plan(Criterion::Snip, card.into()).unwrap();
         assert!(told.starts_with("cpu/"), "{told}");
         assert_eq!(masks_plan(Criterion::Magnitude, card.into()), None, "nothing is computed");

@@ -19,14 +19,15 @@ use rayon::prelude::*;
 use self::bytes::{Bytes, reals};
 use self::losses::{Losses, NO_LOSS};
 pub use self::memory::CardBytes;
-use self::memory::{Places, layers};
+use self::memory::{Places, layers, sparse};
 use self::pass::{Pass, Passes, Stretch};
 use self::walk::Walk;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, Work};
 use crate::sparse::Loss;
 use crate::sparse::cuda::{
-    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared, Tensor,
+    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared,
+    SparseBelow, SparseLayer, Tensor,
 };
 
 /// A plan's memory on a device.
@@ -37,6 +38,7 @@ pub(super) struct CardEngine {
     /// The piece of memory that all places lie in, and those that came later.
     memory: Vec<Address>,
     layers: Vec<Option<Layer>>,
+    sparse: Vec<Option<SparseLayer>>,
     passes: Passes,
     losses: Losses,
     /// What the optimiser steps, and at which rates.
@@ -64,8 +66,14 @@ impl CardEngine {
     ///
     /// # Errors
     /// If the plan has a size that no kernel can count.
-    pub fn bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
-        Ok(Places::of(network, plan, plan.mode, &layers(network, plan)?).bytes)
+    pub fn bytes(
+        network: &Network,
+        plan: &Plan,
+        below: SparseBelow,
+    ) -> Result<CardBytes, CudaError> {
+        let layers = layers(network, plan)?;
+        let sparse = sparse(plan, &layers, below);
+        Ok(Places::of(network, plan, plan.mode, (&layers, &sparse)).bytes)
     }
 
     /// Takes the memory, and uploads masks.
@@ -73,11 +81,12 @@ impl CardEngine {
         network: &Network,
         plan: &Plan,
         ordinal: u32,
-        precision: Precision,
+        (precision, below): (Precision, SparseBelow),
     ) -> Result<Self, CudaError> {
         let machine = cuda::opened(ordinal)?;
         let mut layers = layers(network, plan)?;
-        let places = Places::of(network, plan, plan.mode, &layers);
+        let mut sparse = sparse(plan, &layers, below);
+        let places = Places::of(network, plan, plan.mode, (&layers, &sparse));
         let mut held = lock(&machine);
         precision.fits(held.facts())?;
         let first = held.allocate(places.bytes.total())?;
@@ -87,6 +96,7 @@ impl CardEngine {
             precision,
             memory: vec![first],
             layers: Vec::new(),
+            sparse: Vec::new(),
             passes: Passes::default(),
             losses: Losses::default(),
             stretches: Vec::new(),
@@ -103,10 +113,13 @@ impl CardEngine {
             fault: None,
             places,
         };
-        let uploaded = engine.upload_masks(&mut **held, network, plan, &mut layers);
+        let uploaded =
+            engine.upload_masks(&mut **held, network, plan, &mut layers).and_then(|at| {
+                engine.upload_lists(&mut **held, network, (plan, at), (&layers, &mut sparse))
+            });
         drop(held);
         uploaded?;
-        engine.layers = layers;
+        (engine.layers, engine.sparse) = (layers, sparse);
         Ok(engine)
     }
 
@@ -116,7 +129,7 @@ impl CardEngine {
         network: &Network,
         plan: &Plan,
         layers: &mut [Option<Layer>],
-    ) -> Result<(), CudaError> {
+    ) -> Result<Address, CudaError> {
         let mut at = self.places.masks;
         for (layer, step) in layers.iter_mut().zip(&plan.steps) {
             let (Some(layer), Work::Conv { weight, .. }) = (layer, &step.work) else { continue };
@@ -134,7 +147,26 @@ impl CardEngine {
         let normal = self.places.normal;
         self.bytes.give(machine, normal, &description.mean, f32::to_le_bytes)?;
         let behind = normal.at(description.mean.len());
-        self.bytes.give(machine, behind, &scales, f32::to_le_bytes)
+        self.bytes.give(machine, behind, &scales, f32::to_le_bytes)?;
+        Ok(at)
+    }
+
+    /// Uploads the lists of sparse passes, from `at` on.
+    fn upload_lists(
+        &mut self,
+        machine: &mut dyn Machine,
+        network: &Network,
+        (plan, mut at): (&Plan, Address),
+        (layers, sparse): (&[Option<Layer>], &mut [Option<SparseLayer>]),
+    ) -> Result<(), CudaError> {
+        for ((layer, sparse), step) in layers.iter().zip(sparse).zip(&plan.steps) {
+            let (Some(layer), Some(sparse)) = (layer, sparse) else { continue };
+            let Work::Conv { weight, .. } = &step.work else { continue };
+            let words = sparse.put(*layer, &network.parameters[*weight].mask, at);
+            self.bytes.give(machine, at, &words, u32::to_le_bytes)?;
+            at = at.at(words.len());
+        }
+        Ok(())
     }
 
     pub fn fault(&self) -> Option<&CudaError> {
@@ -167,10 +199,10 @@ impl CardEngine {
         machine: &mut dyn Machine,
         pass: Pass,
     ) -> Result<(), CudaError> {
-        let Self { places, layers, precision, stretches, passes, .. } = self;
+        let Self { places, layers, sparse, precision, stretches, passes, .. } = self;
         let (precision, samples) = (*precision, pass.samples);
         let mut walk =
-            Walk { plan, network, places, layers, stretches, precision, machine, samples };
+            Walk { plan, network, places, layers, sparse, stretches, precision, machine, samples };
         passes.run(pass, &mut walk)
     }
 

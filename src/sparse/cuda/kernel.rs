@@ -12,7 +12,7 @@ pub const OPTIONS: [&str; 5] =
     ["--std=c++17", "--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// One file for each kind of work, in the order in which they are compiled as one unit.
-pub const SOURCES: [(&str, &str); 9] = [
+pub const SOURCES: [(&str, &str); 11] = [
     ("common.cuh", include_str!("kernels/common.cuh")),
     ("packed.cu", include_str!("kernels/packed.cu")),
     ("conv.cu", include_str!("kernels/conv.cu")),
@@ -22,6 +22,8 @@ pub const SOURCES: [(&str, &str); 9] = [
     ("pool.cu", include_str!("kernels/pool.cu")),
     ("tokens.cu", include_str!("kernels/tokens.cu")),
     ("attention.cu", include_str!("kernels/attention.cu")),
+    ("sparse_conv.cu", include_str!("kernels/sparse_conv.cu")),
+    ("sparse_gradient.cu", include_str!("kernels/sparse_gradient.cu")),
 ];
 
 macro_rules! kernels {
@@ -89,6 +91,9 @@ kernels! {
     AttentionDescend = "attention_descend",
     AttentionSums = "attention_sums",
     AttentionBiasSums = "attention_bias_sums",
+    SparseConv = "sparse_conv",
+    GatherValues = "gather_values",
+    SparseGradient = "sparse_gradient",
 }
 
 /// All sources as one text, with lines that name each file.
