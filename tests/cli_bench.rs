@@ -38,15 +38,21 @@ fn the_keys_of_every_measurement_stay_what_scripts_know() {
         &latency,
         "command model device threads batch sparsity_percent sparsity_of allocation plan \
          instruction_set warm_up repetitions median_ns p95_ns p99_ns min_ns max_ns \
-         peak_bytes macs macs_dense notes void machine",
+         peak_bytes device_bytes macs macs_dense notes void machine",
     );
     let load = json(home.path(), "bench load --model base.esm --repetitions 3");
     same_keys(
         &load,
         "command file file_bytes device threads plan warm_up repetitions load_seconds \
-         load_seconds_min load_seconds_max first_prediction_seconds phase_seconds void machine",
+         load_seconds_min load_seconds_max first_prediction_seconds phase_seconds \
+         device_seconds ways notes void machine",
     );
     same_keys(&load["phase_seconds"], "open verify read plan first_prediction");
+    assert!(latency["device_bytes"].is_null() && load["device_seconds"].is_null());
+    for told in [&latency, &load] {
+        assert_eq!(told["device"], "cpu");
+        assert!(told["plan"].as_str().unwrap().starts_with("cpu/"), "{told}");
+    }
     assert_eq!(load["file_bytes"], fs::metadata(home.path().join("base.esm")).unwrap().len());
     for word in ["step", "latency", "load"] {
         let help = done(home.path(), &format!("bench {word} --help"));

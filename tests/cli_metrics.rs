@@ -14,6 +14,7 @@ use common::program::{Said, command, folder, json, judged};
 use serde_json::Value;
 use tempfile::TempDir;
 use unlearn::base::clock::Stopwatch;
+use unlearn::sparse::cuda::{Card, CudaError};
 
 /// A small network for the made population.
 const NETWORK: &str = r#"
@@ -221,6 +222,20 @@ fn what_is_damaged_unknown_or_ambiguous_is_refused() {
     refused("shadow named.toml", 3, &["`methods`", "before forgetting"]);
     with("plan.toml", SETTINGS.replace("seed = 3", "seed = 3\nplan = \"abacus\""));
     refused("shadow plan.toml", 3, &["`plan`", "`abacus`"]);
+    let both = SETTINGS.replace("seed = 3", "seed = 3\nplan = \"cpu/portable\"");
+    with("both.toml", both);
+    refused("shadow both.toml --device cuda", 2, &["--device cuda:0", "`plan`", "leave one"]);
+    refused("shadow run.toml --merge --device cpu", 2, &["--merge", "--device"]);
+    if let Err(CudaError::NoDriver { .. }) = Card::count() {
+        let none = ["no CUDA driver", "--device cpu"];
+        refused("shadow run.toml --device cuda", 4, &none);
+        let card = SETTINGS.replace("seed = 3", "seed = 3\nplan = \"cuda:0/8.7/tf32\"");
+        with("card.toml", card);
+        refused("shadow card.toml", 4, &none);
+        // Whoever judges needs no device.
+        refused("shadow card.toml --merge", 1, &["8 of 8 shadow models are missing"]);
+        assert!(!home.join("card.shadow").exists(), "a refusal made a folder");
+    }
     refused("shadow absent.toml", 3, &["absent.toml", "does not exist"]);
     refused("shadow run.toml --job 9/8", 2, &["I from 1 to N"]);
     refused("shadow run.toml --jobs 8", 2, &["give --job I/N"]);
@@ -249,6 +264,7 @@ fn what_is_damaged_unknown_or_ambiguous_is_refused() {
     let plan = text.split("\"plan\":\"").nth(1).unwrap().split('"').next().unwrap().to_string();
     fs::write(cut, text.replace(&plan, "cpu/abacus")).unwrap();
     refused("shadow run.toml --merge", 1, &["cpu/abacus", "set `plan`"]);
+    refused("shadow run.toml --job 1/4", 2, &["shadow model 0", "cpu/abacus", "another --out"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::program::{command, done, folder, json, judged, refused, run};
+use common::program::{command, done, folder, judged, refused, run};
 use unlearn::sparse::cuda::{Card, CudaError};
 
 /// Writes an IDX set of 16x16 pictures with these labels for both parts.
@@ -234,8 +234,21 @@ fn words_for_a_device_that_are_wrong_or_that_nothing_answers_to_are_refused() {
         let words = format!("{TRAIN} made --device {wrong}");
         refused(home.path(), &words, 2, &[wrong, "--device", "expected cpu, auto, or cuda"]);
     }
-    let words = "bench latency --model cnn16 --device cuda";
-    refused(home.path(), words, 2, &["--device cuda:0", "only `bench step`"]);
+    // What meets people's samples is refused before it looks at anything.
+    for words in [
+        "init --home home --base base.esm",
+        "adapt --home home",
+        "predict --home home",
+        "erase --home home --subject anna",
+        "resume --home home",
+        "serve --home home",
+        "bench erase --base base.esm --data made --household p01,p02 --leaves p01 --out homes",
+    ] {
+        let why = ["a home computes on the processor", "use --device cpu"];
+        refused(home.path(), &format!("{words} --device cuda"), 2, &why);
+        refused(home.path(), &format!("{words} --device gpu"), 2, &["expected cpu, auto"]);
+    }
+    refused(home.path(), "bench tune --out k.toml --device cuda", 2, &["--device"]);
     match Card::count() {
         Err(CudaError::NoDriver { .. }) => {}
         _ => return eprintln!("\nSKIPPED: this machine has a CUDA driver\n"),
@@ -245,13 +258,37 @@ fn words_for_a_device_that_are_wrong_or_that_nothing_answers_to_are_refused() {
     refused(home.path(), &format!("{FORGET} --scenario class=0 --device cuda:0/f32"), 4, &none);
     let evaluate = "evaluate --model base.esm --data made --scenario class=0 --device cuda";
     refused(home.path(), evaluate, 4, &none);
-    refused(home.path(), "bench step --model cnn16 --batch 4 --device cuda", 4, &none);
+    for words in [
+        "bench step --model cnn16 --batch 4",
+        "bench latency --model cnn16",
+        "bench load --model base.esm",
+        "demo --out told",
+        "prune --model base.esm --data made --sparsity 0.5 --epochs 2 --out sparse.esm",
+        "evaluate --model base.esm --data made --scenario class=0 --relearn base.esm --attacks",
+        "experiment run.toml --out results",
+    ] {
+        let run = "data = \"made\"\nmodel = \"cnn16\"\nscenarios = [\"class=0\"]\n";
+        fs::write(home.path().join("run.toml"), run).unwrap();
+        refused(home.path(), &format!("{words} --device cuda"), 4, &none);
+    }
+    for folder in ["told", "results"] {
+        assert!(!home.path().join(folder).exists(), "{folder} was made");
+    }
 
     done(home.path(), "train --model cnn16 --epochs 1 --out cpu.esm --data made");
-    let auto = "train --model cnn16 --epochs 1 --out auto.esm --data made --device auto";
-    let told = json(home.path(), auto);
-    let warning = told["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("the processor computed") && warning.contains(none[0]), "{warning}");
+    let fallen = |words: &str| {
+        let said = run(home.path(), &format!("{words} --device auto --json"));
+        let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let notes = if told["warnings"].is_array() { "warnings" } else { "notes" };
+        let note = told[notes][0].as_str().unwrap().to_string();
+        assert!(note.contains("the processor computed") && note.contains(none[0]), "{note}");
+        assert_eq!((said.code, said.err), (Some(0), format!("note: {note}\n")), "said once");
+        assert!(told["plan"].as_str().is_none_or(|plan| plan.starts_with("cpu/")), "{told}");
+    };
+    fallen("train --model cnn16 --epochs 1 --out auto.esm --data made");
+    fallen("evaluate --model base.esm --data made --scenario class=0");
+    fallen("bench latency --model cnn16 --repetitions 2");
+    fallen("bench load --model base.esm --repetitions 2");
     let bytes = |name: &str| fs::read(home.path().join(name)).unwrap();
     assert!(
         bytes("auto.esm") == bytes("cpu.esm"),

@@ -7,7 +7,7 @@ use std::path::Path;
 use common::home::{adapted, base_of, fresh, household, of, recipe, reopened};
 use unlearn::base::disk::FileDisk;
 use unlearn::erase::receipt::{Claimed, Guarantee, Nonce, Policy, opens, verify_chain};
-use unlearn::erase::{Choice, Home, HomeError, Limits, Served, Setup, Wish, file_keys};
+use unlearn::erase::{Choice, Home, HomeError, Limits, Served, Setup, Wish, Work, file_keys};
 use unlearn::format::Provenance;
 
 fn wish(subject: &str, policy: Policy, method: Option<Choice>) -> Wish {
@@ -194,4 +194,17 @@ fn an_old_keyring_put_back_does_not_open_and_an_old_vault_is_erased_again() {
     std::fs::write(path.join("keyring"), keyring).unwrap();
     let error = Home::open(Box::new(FileDisk), &path, file_keys(&path)).unwrap_err();
     assert!(error.to_string().contains("an older keyring"), "{error}");
+}
+
+#[test]
+fn work_that_names_a_cuda_device_begins_anew_on_the_processor() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut home = fresh(Box::new(FileDisk), &folder.path().join("home"));
+    home.ingest(&household()).unwrap();
+    home.order_adapting(recipe()).unwrap();
+    let work = home.state().pending.clone().unwrap();
+    assert!(work.plan.starts_with("cpu/"), "{}", work.plan);
+    let elsewhere = Work { plan: "cuda:0/8.7/tf32".into(), ..work.clone() };
+    let [here, there] = [work, elsewhere].map(|work| home.execute(&work, &mut ()).unwrap().id);
+    assert_eq!(here, there, "no home computes on a device that keeps what samples leave in it");
 }

@@ -3,12 +3,16 @@
 //! Owns the words of the option, and the opening of a CUDA device for the rest of the process.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Once;
 
 use super::fault::Fault;
-use super::setting;
+use super::setting::{self, complain};
 use crate::model::{Device, Engine, Mode, Network, Plan};
-use crate::sparse::cuda::{Card, CudaError, Modules, Precision, open, opened};
+use crate::sparse::cuda::{
+    Capability, Card, CudaError, Modules, Precision, SparseBelow, open, opened,
+};
 use crate::train::memory::{fit, ways};
 use crate::train::{Compute, L1Form, Recipe};
 
@@ -22,20 +26,76 @@ pub(super) enum Wanted {
     Cuda {
         ordinal: u32,
         precision: Option<Precision>,
+        sparse: Option<SparseBelow>,
     },
 }
 
 /// What helps say about it.
-pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION]|auto";
+pub(super) const HELP: &str = "cpu|cuda[:N][/PRECISION][/sparse=SHARE]|auto";
+/// Before what says which passes are sparse.
+const SPARSE: &str = "sparse=";
+
+/// The option, where nothing else belongs to it.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub(super) struct DeviceArgs {
+    /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
+    /// the device has it, unless told), f16 or bf16. With sparse=0 no pass is sparse, with sparse=inf every
+    /// one. Of a CUDA device `unlearn board` tells the number
+    #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
+    pub device: Wanted,
+}
+
+/// Why a home does not compute on a CUDA device.
+const HOME: &str = "a home computes on the processor: what people's samples leave in a CUDA device's memory is not overwritten when it is given back";
+
+/// The option, of commands that meet people's samples.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub(super) struct HomeDeviceArgs {
+    /// What to compute on: the processor, by either word. A CUDA device is refused: what people's samples
+    /// leave in its memory is not overwritten when it is given back
+    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_home, help_heading = "Device")]
+    device: Wanted,
+}
+
+impl HomeDeviceArgs {
+    /// Says what `auto` comes to.
+    pub(super) fn say(self) {
+        if self.device == Wanted::Auto {
+            say(&fallen(HOME));
+        }
+    }
+}
+
+/// What is said where `auto` comes to the processor.
+fn fallen(why: &str) -> String {
+    format!("--device auto: the processor computed, because: {why}")
+}
+
+/// Says it, the first time that this process comes to it.
+fn say(fallen: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| complain(&format!("{NOTE}{fallen}")));
+}
+
+/// Before what is said.
+const NOTE: &str = "note: ";
+
+/// Says what a process that this one started said of it.
+pub(super) fn pass_on(said: &str) {
+    if let Some(fallen) = said.trim_end().strip_prefix(NOTE) {
+        say(fallen);
+    }
+}
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Auto => f.write_str("auto"),
-            Self::Cuda { ordinal, precision } => {
+            Self::Cuda { ordinal, precision, sparse } => {
                 write!(f, "cuda:{ordinal}")?;
-                precision.map_or(Ok(()), |precision| write!(f, "/{}", precision.name()))
+                precision.map_or(Ok(()), |precision| write!(f, "/{}", precision.name()))?;
+                sparse.map_or(Ok(()), |below| write!(f, "/{SPARSE}{below}"))
             }
         }
     }
@@ -44,13 +104,20 @@ impl fmt::Display for Wanted {
 impl Wanted {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
-            "expected cpu, auto, or cuda, cuda:N (a number of `unlearn board`), cuda:N/f32, /tf32, /f16 or /bf16".to_string()
+            "expected cpu, auto, or cuda, cuda:N (a number of `unlearn board`), cuda:N/f32, /tf32, /f16 or /bf16, and behind it /sparse=SHARE (0: no pass is sparse, inf: every one)".to_string()
         };
         match text {
             "cpu" => return Ok(Self::Cpu),
             "auto" => return Ok(Self::Auto),
             _ => {}
         }
+        let (text, sparse) = match text.rsplit_once('/') {
+            Some((text, last)) if last.starts_with(SPARSE) => {
+                let share = SparseBelow::named(&last[SPARSE.len()..]);
+                (text, Some(share.ok_or_else(expected)?))
+            }
+            _ => (text, None),
+        };
         let (device, precision) = match text.split_once('/') {
             Some((device, name)) => (device, Some(Precision::named(name).ok_or_else(expected)?)),
             None => (text, None),
@@ -62,7 +129,15 @@ impl Wanted {
                 number.parse().map_err(|_| expected())?
             }
         };
-        Ok(Self::Cuda { ordinal, precision })
+        Ok(Self::Cuda { ordinal, precision, sparse })
+    }
+
+    /// Reads what a command that meets people's samples may compute on.
+    fn of_home(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            wanted @ (Self::Cpu | Self::Auto) => Ok(wanted),
+            Self::Cuda { .. } => Err(format!("{HOME}; use --device cpu")),
+        }
     }
 
     /// The device, for a command that learns nothing, and why it is not the one that `auto` looks for.
@@ -77,6 +152,7 @@ impl Wanted {
                 Engine::card_bytes(
                     network,
                     &Plan::for_card(network, 1, Mode::Evaluate, false, &all),
+                    device,
                 )?;
                 Ok(device)
             }
@@ -94,9 +170,24 @@ impl Wanted {
         batch: usize,
         recipe: &Recipe,
     ) -> Result<(Compute, Option<String>), Fault> {
+        self.learning_each(network, &[(batch, recipe)])
+    }
+
+    /// As [`Wanted::learning`], of several runs that are computed alike: in the smallest pieces that one of
+    /// them needs.
+    ///
+    /// # Errors
+    /// As [`Wanted::learning`].
+    pub(super) fn learning_each(
+        self,
+        network: &Network,
+        runs: &[(usize, &Recipe)],
+    ) -> Result<(Compute, Option<String>), Fault> {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device.into()),
-            Device::Cuda { ordinal, .. } => within(network, batch, recipe, (device, ordinal)),
+            Device::Cuda { ordinal, .. } => runs.iter().try_fold(device.into(), |all, run| {
+                Ok(alike(all, within(network, run.0, run.1, (device, ordinal))?))
+            }),
         })
     }
 
@@ -107,17 +198,28 @@ impl Wanted {
         let cpu = || make(setting::isa().into());
         match self {
             Self::Cpu => Ok((cpu()?, None)),
-            Self::Cuda { ordinal, precision } => {
-                Ok((device(ordinal, precision).and_then(&make)?, None))
+            Self::Cuda { ordinal, precision, sparse } => {
+                Ok((device(ordinal, precision, sparse).and_then(&make)?, None))
             }
-            Self::Auto => match device(0, None).and_then(&make) {
+            Self::Auto => match device(0, None, None).and_then(&make) {
                 Ok(made) => Ok((made, None)),
-                Err(why) => Ok((
-                    cpu()?,
-                    Some(format!("--device auto: the processor computed, because: {why}")),
-                )),
+                Err(why) => {
+                    let why = fallen(&why.to_string());
+                    say(&why);
+                    Ok((cpu()?, Some(why)))
+                }
             },
         }
+    }
+}
+
+/// Two ways of one device as one that does for both.
+fn alike(one: Compute, other: Compute) -> Compute {
+    let pieces = [one.micro_batch, other.micro_batch];
+    Compute {
+        micro_batch: pieces.into_iter().flatten().min(),
+        recompute: one.recompute || other.recompute,
+        ..one
     }
 }
 
@@ -137,7 +239,7 @@ fn within(
         _ => 0,
     };
     let bytes = |way: Compute| {
-        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe));
+        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe), device);
         bytes.map(|bytes| bytes.total() + base)
     };
     // What no kernel can count is told before what has no room.
@@ -152,25 +254,63 @@ fn within(
 }
 
 /// Opens a device, unless it is open.
-fn device(ordinal: u32, precision: Option<Precision>) -> Result<Device, CudaError> {
+fn device(
+    ordinal: u32,
+    precision: Option<Precision>,
+    sparse: Option<SparseBelow>,
+) -> Result<Device, CudaError> {
     let shared = match opened(ordinal) {
         Ok(shared) => shared,
         Err(_) => {
-            open(Box::new(Card::open(ordinal, &Modules { cache: cache(), ..Modules::default() })?))
+            let modules =
+                Modules { cache: cache(), compiles: Some(compiling), ..Modules::default() };
+            open(Box::new(Card::open(ordinal, &modules)?))
         }
     };
     let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let facts = machine.facts();
     let precision = precision.unwrap_or(Precision::of_device(facts));
     precision.fits(facts)?;
-    Ok(Device::Cuda { ordinal, capability: facts.capability, precision })
+    Ok(Device::Cuda { ordinal, capability: facts.capability, precision, sparse })
+}
+
+/// Tells a person that the first launch takes its time.
+fn compiling([major, minor]: Capability) {
+    if std::io::stderr().is_terminal() {
+        complain(&format!("compiling the kernels for compute capability {major}.{minor} ..."));
+    }
 }
 
 /// `compute` as a file names it, if its device is here.
 pub(super) fn again(compute: Compute) -> Option<Compute> {
-    let Device::Cuda { ordinal, precision, .. } = compute.device else { return Some(compute) };
-    let there = device(ordinal, Some(precision)).ok()?;
-    (there == compute.device).then_some(compute)
+    exactly(compute).ok()
+}
+
+/// The same, with its device opened.
+///
+/// # Errors
+/// If the device of this number cannot be had, or is another.
+pub(super) fn exactly(compute: Compute) -> Result<Compute, Fault> {
+    let Device::Cuda { ordinal, precision, sparse, .. } = compute.device else {
+        return Ok(compute);
+    };
+    let there = device(ordinal, Some(precision), sparse)?;
+    match there == compute.device {
+        true => Ok(compute),
+        false => Err(Fault::Usage(format!(
+            "{} is not to be had: cuda:{ordinal} is {} here",
+            compute.device.name(),
+            there.name()
+        ))),
+    }
+}
+
+/// A device without what its plan says besides: `cpu`, `cuda:0`.
+pub(super) fn short(device: Device) -> String {
+    match device {
+        Device::Cpu(_) => "cpu".into(),
+        Device::Cuda { ordinal, .. } => format!("cuda:{ordinal}"),
+    }
 }
 
 /// Where compiled kernels are kept for the next process: below the folder that the environment names for
@@ -191,18 +331,48 @@ mod tests {
 
     #[test]
     fn the_words_of_the_option_are_read_and_no_others() {
-        let cuda = |ordinal, precision| Ok(Wanted::Cuda { ordinal, precision });
+        let sparse = |ordinal, precision, sparse| Ok(Wanted::Cuda { ordinal, precision, sparse });
+        let cuda = |ordinal, precision| sparse(ordinal, precision, None);
         assert_eq!(Wanted::parse("cpu"), Ok(Wanted::Cpu));
         assert_eq!(Wanted::parse("auto"), Ok(Wanted::Auto));
         assert_eq!(Wanted::parse("cuda"), cuda(0, None));
         assert_eq!(Wanted::parse("cuda:1"), cuda(1, None));
         assert_eq!(Wanted::parse("cuda:1/bf16"), cuda(1, Some(Precision::Bf16)));
         assert_eq!(Wanted::parse("cuda/f32"), cuda(0, Some(Precision::F32)));
+        let share = Some(SparseBelow::NEVER);
+        assert_eq!(Wanted::parse("cuda/sparse=0"), sparse(0, None, share));
+        assert_eq!(Wanted::parse("cuda:1/tf32/sparse=0"), sparse(1, Some(Precision::Tf32), share));
+        for wrong in ["cuda/sparse=x", "cuda/sparse=0/tf32", "cpu/sparse=0", "sparse=0"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "gpu", "cuda1", "cuda:", "cuda:-1", "cuda:x", "cuda:0/fp8", "cpu/f32"] {
             assert!(Wanted::parse(wrong).is_err(), "{wrong}");
         }
-        for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32"] {
+        for text in ["cpu", "auto", "cuda:2", "cuda:0/tf32", "cuda:1/f32/sparse=0.5,0,inf"] {
             assert_eq!(Wanted::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_meets_people_is_given_no_cuda_device() {
+        assert_eq!(Wanted::of_home("cpu"), Ok(Wanted::Cpu));
+        assert_eq!(Wanted::of_home("auto"), Ok(Wanted::Auto));
+        for cuda in ["cuda", "cuda:1", "cuda:0/f32"] {
+            let refused = Wanted::of_home(cuda).unwrap_err();
+            assert!(refused.contains("a home computes on the processor"), "{refused}");
+            assert!(refused.contains("--device cpu"), "{refused}");
+        }
+        assert!(Wanted::of_home("gpu").unwrap_err().contains("expected cpu, auto"));
+    }
+
+    #[test]
+    fn runs_that_are_computed_alike_go_in_the_smallest_pieces_of_any() {
+        let way =
+            |micro_batch, recompute| Compute { micro_batch, recompute, ..setting::isa().into() };
+        let [whole, big, small] = [way(None, false), way(Some(48), false), way(Some(16), true)];
+        assert_eq!(alike(whole, whole), whole);
+        assert_eq!(alike(whole, big), big);
+        assert_eq!(alike(small, big), small);
+        assert_eq!(alike(way(None, true), big), way(Some(48), true));
     }
 }

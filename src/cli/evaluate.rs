@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::device::{self, Wanted};
+use super::device::DeviceArgs;
 use super::fault::Fault;
 use super::past::{self, Past};
 use super::poison;
@@ -54,9 +54,8 @@ pub(super) struct Args {
     /// Take data that MODEL did not learn from
     #[arg(long)]
     other_data: bool,
-    /// What to compute on
-    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
-    device: Wanted,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -76,7 +75,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let attack = if args.compat { Attack::released() } else { Attack::paper(seed) };
     let networks = std::iter::once(("model", &args.model, &model))
         .chain(args.retrained.as_ref().zip(retrained.as_ref()).map(|(p, a)| ("retrained", p, a)));
-    let (device, fallen) = args.device.open(&model.network)?;
+    let (device, mut fallen) = args.device.device.open(&model.network)?;
     let (mut rows, mut more) = (Vec::new(), more::More::default());
     for (name, path, artifact) in networks {
         let answers = ask(artifact, &data, &sets, device)?;
@@ -95,7 +94,10 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     if let Some(original) = &original {
         let networks = [Some(("model", &model)), retrained.as_ref().map(|r| ("retrained", r))];
         let networks = networks.into_iter().flatten().map(|(name, a)| (name, &a.network));
-        more.relearn(networks, &original.network, &data.train.subset(&sets.forget), seed)?;
+        let forget = data.train.subset(&sets.forget);
+        let wanted = args.device.device;
+        let fell = more.relearn(networks, &original.network, &forget, seed, wanted)?;
+        fallen = fallen.or(fell);
     }
     let (table, figures) = present(&rows, retrained.is_some());
     let beside = retrained.iter().map(|artifact| ("retrained", artifact));

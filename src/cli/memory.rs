@@ -30,7 +30,9 @@ pub(super) struct MemoryArgs {
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     pub memory: Option<Bytes>,
     /// What to compute on; PRECISION, of the factors of convolutions and linear layers, is f32, tf32 (where
-    /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number
+    /// the device has it, unless told), f16 or bf16. Of a CUDA device `unlearn board` tells the number. SHARE
+    /// is how much of the work of a dense pass a sparse one may take, as predicted, to be chosen: one number,
+    /// or those of forward, input gradient and weight gradient (0: never, inf: always) [default: by device]
     #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
     pub device: Wanted,
     /// The board whose own limit `memory` is, where nobody gave one.

@@ -25,12 +25,12 @@ use crate::train::{EpochReport, Recipe, State};
 use choice::{MethodArg, Plan, ScoreArg};
 use start::Start;
 
-pub(super) use choice::some_of_each;
+pub(super) use choice::{masks_plan, some_of_each};
 
 /// Remove weights, rewind the others to an early epoch, and train them again.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] | indices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
+    after_help = "Example: unlearn prune --model base.esm --data fashion-mnist --sparsity 0.95 --out sparse.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --iterations 10 --out imp.esm\nExample: unlearn prune --model base.esm --data fashion-mnist --method synflow --sparsity 0.9 --out s.esm\n\nThe recipe is the one of MODEL, from the rewound epoch on, unless words here say otherwise. Masks are chosen on the processor, whatever --device computes the training.\n\nScenarios (--without): class=K[,K] | part=K:SHARE|COUNT[,..] | random=SHARE|COUNT | subject=ID[,ID] | indices=FILE | backdoor=TARGET:COUNT[:SIDE[:black|white]]"
 )]
 pub(super) struct Args {
     /// The trained model file
@@ -143,6 +143,8 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let poison = Poison::of(&model.facts)?;
     let facts = learn::facts("prune", provenance, &data, digest, &recipe, compute);
     let facts = poison.iter().fold(facts, |facts, poison| poison.state(facts));
+    let chosen = masks_plan(plan.criterion, compute);
+    let facts = chosen.iter().fold(facts, |facts, plan| facts.with("masks_plan", plan.clone()));
     let facts = stated(past.state(facts), &model, &plan, &start);
     let (network, meaning, dtype) = (&state.network, &model.meaning, args.dtype.into());
     let written =

@@ -17,8 +17,8 @@ use crate::base::clock::Stopwatch;
 use crate::base::disk::Disk;
 use crate::data::Dataset;
 use crate::format::{AnchorPart, ClassesAndFeatures, Dtype, Facts, ModelFile, Provenance};
-use crate::model::Network;
 use crate::model::file::{self, Artifact};
+use crate::model::{Device, Network};
 use crate::sparse::Isa;
 use crate::train::{
     Compute, Control, EpochReport, L1Form, Progress, State, TrainError, Watch, run,
@@ -75,7 +75,9 @@ impl Home {
     pub fn execute(&mut self, work: &Work, onlooker: &mut dyn Onlooker) -> Result<Done, HomeError> {
         let watch = Stopwatch::start();
         let key = self.slot_key(&work.slot)?;
-        let compute = Compute::named(&work.plan);
+        // A home computes on the processor: what samples leave in a CUDA device's memory would outlive them.
+        let ours = |compute: &Compute| matches!(compute.device, Device::Cpu(_));
+        let compute = Compute::named(&work.plan).filter(ours);
         // Another machine's rounding would be another run: it begins anew.
         let checkpoint = match compute {
             Some(_) => self.checkpoint(work, &key)?,

@@ -139,7 +139,8 @@ impl Relearning {
         Ok(())
     }
 
-    fn recipe(&self, seed: u64) -> Recipe {
+    /// How the samples are learnt in the order of `seed`.
+    pub fn recipe(&self, seed: u64) -> Recipe {
         Recipe {
             rate: self.rate,
             momentum: self.momentum,

@@ -1,7 +1,7 @@
 //! What an engine runs on.
 
 use crate::sparse::Isa;
-use crate::sparse::cuda::{Capability, Precision};
+use crate::sparse::cuda::{Capability, Precision, SparseBelow};
 
 /// What an engine runs on. Results are the same bytes on equal devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +16,34 @@ pub enum Device {
         capability: Capability,
         /// How factors are multiplied.
         precision: Precision,
+        /// Which passes read the weights that exist alone, where somebody says so.
+        sparse: Option<SparseBelow>,
     },
 }
 
 /// Before a device's number.
 const CUDA: &str = "cuda:";
+/// Before what says which passes are sparse.
+const SPARSE: &str = "sparse=";
 
 impl Device {
-    /// `cpu/avx2`, `cuda:0/8.7/tf32`.
+    /// `cpu/avx2`, `cuda:0/8.7/tf32`, `cuda:0/8.7/tf32/sparse=0.1`.
     pub fn name(self) -> String {
         match self {
             Self::Cpu(isa) => format!("cpu/{}", isa.name()),
-            Self::Cuda { ordinal, capability: [major, minor], precision } => {
-                format!("{CUDA}{ordinal}/{major}.{minor}/{}", precision.name())
+            Self::Cuda { ordinal, capability: [major, minor], precision, sparse } => {
+                let sparse = sparse.map_or(String::new(), |below| format!("/{SPARSE}{below}"));
+                format!("{CUDA}{ordinal}/{major}.{minor}/{}{sparse}", precision.name())
+            }
+        }
+    }
+
+    /// Below which share of a dense pass's work a pass is sparse there: as somebody says, or as is predicted.
+    pub fn sparse_below(self) -> SparseBelow {
+        match self {
+            Self::Cpu(_) => SparseBelow::NEVER,
+            Self::Cuda { capability, precision, sparse, .. } => {
+                sparse.unwrap_or_else(|| SparseBelow::predicted(precision, capability))
             }
         }
     }
@@ -50,10 +65,15 @@ impl Device {
         let mut parts = name.strip_prefix(CUDA)?.split('/');
         let (ordinal, capability, precision) = (parts.next()?, parts.next()?, parts.next()?);
         let (major, minor) = capability.split_once('.')?;
+        let sparse = match parts.next() {
+            Some(text) => Some(SparseBelow::named(text.strip_prefix(SPARSE)?)?),
+            None => None,
+        };
         let device = Self::Cuda {
             ordinal: ordinal.parse().ok()?,
             capability: [major.parse().ok()?, minor.parse().ok()?],
             precision: Precision::named(precision)?,
+            sparse,
         };
         parts.next().is_none().then_some(device)
     }
@@ -71,9 +91,16 @@ mod tests {
 
     #[test]
     fn a_device_is_found_by_its_name_and_by_no_other() {
-        let card = Device::Cuda { ordinal: 1, capability: [8, 7], precision: Precision::Tf32 };
-        assert_eq!(card.name(), "cuda:1/8.7/tf32");
-        for device in [card, Device::Cpu(Isa::best())] {
+        let card = |sparse| {
+            let (capability, precision) = ([8, 7], Precision::Tf32);
+            Device::Cuda { ordinal: 1, capability, precision, sparse }
+        };
+        let never = card(Some(SparseBelow::NEVER));
+        assert_eq!(card(None).name(), "cuda:1/8.7/tf32");
+        assert_eq!(never.name(), "cuda:1/8.7/tf32/sparse=0");
+        assert_eq!(never.sparse_below(), SparseBelow::NEVER);
+        assert_eq!(card(None).sparse_below().forward, 113);
+        for device in [card(None), never, Device::Cpu(Isa::best())] {
             assert_eq!(Device::named(&device.name()), Some(device));
         }
         for wrong in [
@@ -85,6 +112,8 @@ mod tests {
             "cuda:0/8/tf32",
             "cuda:0/8.7/fp8",
             "cuda:0/8.7/tf32/x",
+            "cuda:0/8.7/tf32/sparse=x",
+            "cuda:0/8.7/tf32/sparse=0/x",
             "cpu/none",
         ] {
             assert_eq!(Device::named(wrong), None, "{wrong}");

@@ -11,7 +11,7 @@ use super::outline::Outline;
 use super::plan::{Mode, Plan};
 use super::walk::Walk;
 use crate::format::ModelFile;
-use crate::sparse::cuda::{CudaError, Precision, Tier};
+use crate::sparse::cuda::{CudaError, Precision, SparseBelow, Tier};
 use crate::sparse::{Blocked, Isa, LANES, Loss, Saved, Step, cross_entropy, softmax, softmax_of};
 
 /// A plan with its memory.
@@ -88,7 +88,8 @@ impl Engine {
         match device {
             Device::Cpu(isa) => Self::of(plan, isa),
             Device::Cuda { ordinal, precision, .. } => {
-                let runs = match CardEngine::new(network, &plan, ordinal, precision) {
+                let how = (precision, device.sparse_below());
+                let runs = match CardEngine::new(network, &plan, ordinal, how) {
                     Ok(card) => Runs::Card(Box::new(card)),
                     Err(fault) => Runs::Nowhere(fault),
                 };
@@ -126,7 +127,7 @@ impl Engine {
     pub(super) fn of_file(
         outline: &Outline,
         batch: usize,
-        on: (u32, Precision),
+        on: (u32, (Precision, SparseBelow)),
         from: (&ModelFile, Tier),
     ) -> Result<(Self, Tier), CudaError> {
         let network = &outline.network;
@@ -149,12 +150,16 @@ impl Engine {
         fault.map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// Bytes of a CUDA device's memory that `plan` takes.
+    /// Bytes of the memory of `device`, a CUDA device, that `plan` takes.
     ///
     /// # Errors
     /// If no kernel can run it.
-    pub fn card_bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
-        CardEngine::bytes(network, plan)
+    pub fn card_bytes(
+        network: &Network,
+        plan: &Plan,
+        device: Device,
+    ) -> Result<CardBytes, CudaError> {
+        CardEngine::bytes(network, plan, device.sparse_below())
     }
 
     /// The plan that this engine runs.

@@ -57,7 +57,8 @@ impl FileEngine {
             return Ok(Self { network, engine, tier: None });
         };
         let outline = Outline::of(file, path)?;
-        let (engine, tier) = Engine::of_file(&outline, batch, (ordinal, precision), (file, first))?;
+        let on = (ordinal, (precision, device.sparse_below()));
+        let (engine, tier) = Engine::of_file(&outline, batch, on, (file, first))?;
         if tier == Tier::Staged {
             // The device has its own: what the map holds besides would be there twice.
             file.release_pages();

@@ -159,7 +159,7 @@ pub fn samples(network: &Network, count: usize) -> Samples {
 pub fn device(ordinal: u32, precision: Precision, order: Order) -> Option<Device> {
     let emulator = Emulator::new(order).unwrap()?.with(|facts| facts.ordinal = ordinal);
     open(Box::new(emulator));
-    Some(Device::Cuda { ordinal, capability: [9, 0], precision })
+    Some(Device::Cuda { ordinal, capability: [9, 0], precision, sparse: None })
 }
 
 pub fn on(network: &Network, batch: usize, mode: Mode, device: Device, recompute: bool) -> Engine {
@@ -223,7 +223,7 @@ pub fn card_of_this_machine(precision: Precision) -> Option<Device> {
         return None;
     }
     open(Box::new(card));
-    Some(Device::Cuda { ordinal: 0, capability, precision })
+    Some(Device::Cuda { ordinal: 0, capability, precision, sparse: None })
 }
 
 fn agree(precision: Precision, ordinal: u32, mode: Mode, tolerance: f32) {
@@ -232,7 +232,7 @@ fn agree(precision: Precision, ordinal: u32, mode: Mode, tolerance: f32) {
     }
 }
 
-fn agree_on(card: Device, precision: Precision, mode: Mode, tolerance: f32) {
+pub fn agree_on(card: Device, precision: Precision, mode: Mode, tolerance: f32) {
     for (keep, count) in [(1.0, 5), (0.3, 7), (0.05, 1)] {
         for recompute in [false, true] {
             let (mut left, mut right) = (network(keep), network(keep));
@@ -405,7 +405,8 @@ fn a_device_that_fails_is_told_of_and_gives_no_numbers() {
     let mut emulator = emulator.with(|facts| facts.ordinal = 18);
     emulator.fail_after(4);
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 18, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 18, capability: [9, 0], precision: Precision::F32, sparse: None };
     let mut network = network(0.3);
     let samples = samples(&network, 2);
     let mut engine = on(&network, 2, Mode::Train, card, false);
@@ -422,17 +423,19 @@ fn a_device_that_fails_is_told_of_and_gives_no_numbers() {
 fn too_little_memory_and_a_device_that_is_not_open_are_refused_with_their_numbers() {
     let Some(emulator) = Emulator::new(Order::Forward).unwrap() else { return };
     open(Box::new(emulator.with(|facts| (facts.ordinal, facts.memory) = (19, 1 << 20))));
-    let card = Device::Cuda { ordinal: 19, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 19, capability: [9, 0], precision: Precision::F32, sparse: None };
     let big = network(1.0);
     let refused = on(&big, 64, Mode::Train, card, false).trouble().unwrap_err();
     let plan =
         Plan::for_card(&big, 64, Mode::Train, false, &vec![true; big.description.nodes.len()]);
-    let asked = Engine::card_bytes(&big, &plan).unwrap().total();
+    let asked = Engine::card_bytes(&big, &plan, card).unwrap().total();
     assert!(
         matches!(refused, CudaError::Memory { needed, .. } if needed == asked),
         "{refused} where {asked} are planned"
     );
-    let nobody = Device::Cuda { ordinal: 99, capability: [9, 0], precision: Precision::F32 };
+    let nobody =
+        Device::Cuda { ordinal: 99, capability: [9, 0], precision: Precision::F32, sparse: None };
     let refused = on(&big, 1, Mode::Train, nobody, false).trouble().unwrap_err();
     assert_eq!(refused, CudaError::NotOpen { ordinal: 99 });
 }
@@ -450,10 +453,15 @@ fn a_sparse_network_takes_a_fraction_of_a_dense_ones_state_and_scratch() {
         network.set_masks(kept);
         let all = vec![true; network.description.nodes.len()];
         let plan = Plan::for_card(&network, 64, Mode::Train, false, &all);
-        let bytes = Engine::card_bytes(&network, &plan).unwrap();
-        let kept = bytes.weights + bytes.gradient + bytes.state;
-        println!("{allocation:?}: {bytes:?} beside {dense}");
-        assert!(8 * kept <= dense, "{allocation:?}: {kept} of {dense}");
-        assert!(4 * (kept + bytes.scratch) <= dense, "{allocation:?}: {bytes:?} of {dense}");
+        for (capability, precision) in [([9, 0], Precision::Tf32), ([7, 2], Precision::F32)] {
+            let card = Device::Cuda { ordinal: 0, capability, precision, sparse: None };
+            let bytes = Engine::card_bytes(&network, &plan, card).unwrap();
+            let kept = bytes.weights + bytes.gradient + bytes.state;
+            println!("{allocation:?} {}: {bytes:?} beside {dense}", card.name());
+            // Lists of weights take as much as weights, gradients and momenta.
+            let whole = 8 * kept <= dense || (capability == [7, 2] && 4 * kept <= dense);
+            assert!(whole, "{allocation:?}: {kept} of {dense}");
+            assert!(4 * (kept + bytes.scratch) <= dense, "{allocation:?}: {bytes:?} of {dense}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use unlearn::base::rng::Stream;
 use unlearn::format::{ClassesAndFeatures, Dtype, Facts, Kind, ModelFile};
 use unlearn::model::{Device, Engine, FileEngine, FileEngineError, Mode, Network, Plan, file};
-use unlearn::sparse::cuda::{CudaError, Precision, Tier, open, opened};
+use unlearn::sparse::cuda::{CudaError, Precision, SparseBelow, Tier, open, opened};
 use unlearn::sparse::{Isa, Mask};
 
 use crate::bed::BOTH;
@@ -84,7 +84,12 @@ fn an_engine_from_sections_gives_the_bytes_of_one_through_the_processor() {
         for order in BOTH {
             let ordinal = 40 + 2 * at as u32 + u32::from(order == Order::Backward);
             let precision = if at == 0 { Precision::F32 } else { Precision::F16 };
-            let Some(card) = device(ordinal, precision, order) else { return };
+            if device(ordinal, precision, order).is_none() {
+                return;
+            }
+            // Lists of sparse passes are made of what the device decoded.
+            let sparse = [None, None, Some(SparseBelow::ALWAYS), Some(SparseBelow::NEVER)][at];
+            let card = Device::Cuda { ordinal, capability: [9, 0], precision, sparse };
             let free = || opened(ordinal).unwrap().lock().unwrap().free_memory().unwrap();
             let before = free();
             let mut engine =
@@ -95,7 +100,7 @@ fn an_engine_from_sections_gives_the_bytes_of_one_through_the_processor() {
             let held = before - free();
             let all = vec![true; network.description.nodes.len()];
             let plan = Plan::for_card(&network, 7, Mode::Evaluate, false, &all);
-            let planned = Engine::card_bytes(&network, &plan).unwrap().total();
+            let planned = Engine::card_bytes(&network, &plan, card).unwrap().total();
             assert_eq!(held, planned, "the copy and the words of faults are given back");
             drop(engine);
             assert_eq!(free(), before);
@@ -115,7 +120,8 @@ fn a_device_that_reads_mapped_files_reads_this_one_in_place() {
         (facts.pageable_access, facts.host_page_tables) = (true, true);
     });
     open(Box::new(maps));
-    let card = Device::Cuda { ordinal: 50, capability: [9, 0], precision: Precision::F32 };
+    let (precision, capability) = (Precision::F32, [9, 0]);
+    let card = Device::Cuda { ordinal: 50, capability, precision, sparse: None };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.esm");
     std::fs::write(&path, model_file(&of_every_kind(), Dtype::F16)).unwrap();

@@ -9,14 +9,14 @@ use crate::emulator::{Emulator, Order};
 
 /// A layer, a batch, and the share of its weights that exist (1: a whole mask).
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    samples: usize,
-    input: [usize; 3],
-    shape: ConvShape,
-    share: f64,
+pub struct Case {
+    pub samples: usize,
+    pub input: [usize; 3],
+    pub shape: ConvShape,
+    pub share: f64,
 }
 
-const fn case(
+pub const fn case(
     samples: usize,
     input: [usize; 3],
     filters: usize,
@@ -49,12 +49,12 @@ const CASES: [Case; 12] = [
 const ROUNDED: [usize; 5] = [1, 3, 4, 6, 8];
 
 impl Case {
-    fn output(&self) -> [usize; 3] {
+    pub fn output(&self) -> [usize; 3] {
         let [height, width] = self.shape.output(self.input);
         [self.shape.filters, height, width]
     }
 
-    fn mask(&self) -> Mask {
+    pub fn mask(&self) -> Mask {
         let len = self.shape.weights(self.input[0]);
         if self.share == 1.0 {
             return Mask::full(len);
@@ -63,12 +63,12 @@ impl Case {
         Mask::from_fn(len, |_| stream.unit() < self.share)
     }
 
-    fn x(&self) -> Vec<f32> {
+    pub fn x(&self) -> Vec<f32> {
         let len = self.samples * self.input.iter().product::<usize>();
         draw(&mut Stream::new(3, "test/x"), len)
     }
 
-    fn dy(&self) -> Vec<f32> {
+    pub fn dy(&self) -> Vec<f32> {
         let len = self.samples * self.output().iter().product::<usize>();
         draw(&mut Stream::new(3, "test/dy"), len)
     }
@@ -78,7 +78,7 @@ impl Case {
     }
 
     /// Calls `meet(y, x, w)` for each product: places in output, input and dense weights.
-    fn meets(&self, mut meet: impl FnMut(usize, usize, usize)) {
+    pub fn meets(&self, mut meet: impl FnMut(usize, usize, usize)) {
         let ConvShape { kernel, stride, padding, groups, .. } = self.shape;
         let ([channels, height, width], [filters, oh, ow]) = (self.input, self.output());
         let (depth, per_group) = (channels / groups, filters / groups);
@@ -135,23 +135,23 @@ fn round(precision: Precision, value: f32) -> f32 {
 }
 
 /// Sums and the sizes of their terms.
-struct Sums {
-    sums: Vec<f64>,
-    sizes: Vec<f64>,
+pub struct Sums {
+    pub sums: Vec<f64>,
+    pub sizes: Vec<f64>,
 }
 
 impl Sums {
     /// What is there before anything is added.
-    fn of(start: &[f32]) -> Self {
+    pub fn of(start: &[f32]) -> Self {
         let sums: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
         Self { sizes: sums.iter().map(|x| x.abs()).collect(), sums }
     }
 
-    fn zeros(len: usize) -> Self {
+    pub fn zeros(len: usize) -> Self {
         Self { sums: vec![0.0; len], sizes: vec![0.0; len] }
     }
 
-    fn add(&mut self, at: usize, term: f64) {
+    pub fn add(&mut self, at: usize, term: f64) {
         self.sums[at] += term;
         self.sizes[at] += term.abs();
     }
@@ -168,7 +168,7 @@ fn each(mut check: impl FnMut(Case, Precision)) {
 }
 
 /// How far a sum of a few hundred rounded products may be off, by the size of its terms.
-const WITHIN: f64 = 3e-6;
+pub const WITHIN: f64 = 3e-6;
 
 #[test]
 fn outputs_are_sums_of_products_of_weights_that_exist() {

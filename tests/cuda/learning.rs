@@ -2,7 +2,7 @@
 //! goes on from a state ends where the whole run ends, to the byte.
 
 use unlearn::data::{Augment, Dataset, Scenario};
-use unlearn::evaluate::Sets;
+use unlearn::evaluate::{Relearning, Sets, attack_success, relearn};
 use unlearn::model::{Device, Network};
 use unlearn::prune::{Allocation, Criterion, masks};
 use unlearn::sparse::Isa;
@@ -23,7 +23,7 @@ use crate::engine::card_of_this_machine;
 fn card(ordinal: u32) -> Option<Device> {
     let emulator = Emulator::fast(Order::Forward).unwrap()?;
     open(Box::new(emulator.with(|facts| facts.ordinal = ordinal)));
-    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32 })
+    Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32, sparse: None })
 }
 
 fn thinned() -> Network {
@@ -173,12 +173,52 @@ fn methods_forget_what_they_forget_on_the_processor() {
 }
 
 #[test]
+fn what_is_learnt_again_takes_the_steps_that_it_takes_on_the_processor() {
+    let Some(card) = card(34) else { return };
+    let data = few();
+    let recipe = Recipe { epochs: 6, batch: 32, rate: 0.05, ..Recipe::default() };
+    let (state, _) = ran(Isa::best().into(), &recipe, &data.train);
+    let sets = Sets::new(&Scenario::parse("subject=p01").unwrap(), &data, 1).unwrap();
+    let forget = data.train.subset(&sets.forget);
+    let (rate, batch, margin) = (0.05, 16, 30.0);
+    let settings = Relearning { rate, batch, margin, orders: 2, ..Relearning::default() };
+    let on = |device: Device| {
+        relearn(&thinned(), &state.network, &forget, &settings, device.into(), &|| false).unwrap()
+    };
+    let (left, right) = (on(Isa::best().into()), on(card));
+    assert_eq!((left.goal, left.start), (right.goal, right.start));
+    assert!(
+        left.runs.iter().all(|run| run.steps != Some(0)),
+        "there was nothing to learn: {left:?}"
+    );
+    assert!(left.mean_steps.is_some(), "it was never learnt: {left:?}");
+    // A step of which the accuracy lies on the edge may be one look earlier or later.
+    for (left, right) in left.runs.iter().zip(&right.runs) {
+        let (left_steps, right_steps) = (left.steps.unwrap(), right.steps.unwrap());
+        assert!(left_steps.abs_diff(right_steps) <= 2, "{left:?} {right:?}");
+    }
+}
+
+#[test]
+fn a_backdoor_opens_as_often_as_on_the_processor() {
+    let Some(card) = card(35) else { return };
+    let data = few();
+    let recipe = Recipe { epochs: 2, batch: 32, ..Recipe::default() };
+    let (state, _) = ran(Isa::best().into(), &recipe, &data.train);
+    let Scenario::Backdoor(backdoor) = Scenario::parse("backdoor=0:10").unwrap() else { panic!() };
+    let on =
+        |device: Device| attack_success(&state.network, &data.test, &backdoor, device).unwrap();
+    assert_eq!(on(card), on(Isa::best().into()));
+}
+
+#[test]
 fn a_device_that_fails_ends_a_run_with_its_words() {
     let Some(emulator) = Emulator::fast(Order::Forward).unwrap() else { return };
     let mut emulator = emulator.with(|facts| facts.ordinal = 33);
     emulator.fail_after(300);
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 33, capability: [9, 0], precision: Precision::F32, sparse: None };
     let (data, (_, recipe)) = (few(), recipes().swap_remove(0));
     let mut state = State::new(thinned());
     let failed = run(&mut state, &data.train, &recipe, None, card, &mut Quiet).unwrap_err();
@@ -191,7 +231,8 @@ fn a_step_is_one_launch_and_the_next_batch_is_laid_out_meanwhile() {
     let (emulator, data) = (emulator.with(|facts| facts.ordinal = 34), few());
     let calls = emulator.calls();
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 34, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 34, capability: [9, 0], precision: Precision::F32, sparse: None };
     let samples = data.train.len() / 16 * 16;
     let train = data.train.subset(&(0..samples).collect::<Vec<_>>());
     let recipe =
@@ -221,7 +262,8 @@ fn an_evaluation_uploads_weights_once_and_asks_one_batch_behind() {
     let (emulator, data) = (emulator.with(|facts| facts.ordinal = 35), few());
     let calls = emulator.calls();
     open(Box::new(emulator));
-    let card = Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32 };
+    let card =
+        Device::Cuda { ordinal: 35, capability: [9, 0], precision: Precision::F32, sparse: None };
     let (network, all) = (thinned(), (0..12).collect::<Vec<usize>>());
     let pieces = Compute { micro_batch: Some(3), ..card.into() };
     let answers = score(&network, &data.test, &all, pieces).unwrap();

@@ -15,5 +15,6 @@ mod layers;
 mod learning;
 mod norms;
 mod pointwise;
+mod sparse_layers;
 mod tokens;
 mod transformers;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::super::board::snapshot;
+use super::super::device::{self, DeviceArgs, Wanted};
 use super::super::fault::Fault;
 use super::super::machine::BudgetArgs;
 use super::super::setting::{self, Common, Out};
@@ -17,7 +18,7 @@ use crate::base::disk::{Disk, FileDisk, replace};
 /// Measure this machine: steps, predictions, an opening, and a person who leaves a household.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench all --out bench\n\nWrites DIR/bench.json, which `unlearn bench compare` reads, and DIR/bench.html, a page with plots. Every row is a command of its own and stands there with its words. A row during which a counter of throttling rose, or something was held back against heat, is void: let the machine cool, or take another power mode, and run it again. --quick leaves out ResNet-20 and ResNet-18."
+    after_help = "Example: unlearn bench all --out bench\n\nWrites DIR/bench.json, which `unlearn bench compare` reads, and DIR/bench.html, a page with plots. Every row is a command of its own and stands there with its words. A row during which a counter of throttling rose, or something was held back against heat, is void: let the machine cool, or take another power mode, and run it again. --quick leaves out ResNet-20 and ResNet-18. --device is what steps, predictions and the opening compute on; a home computes on the processor."
 )]
 pub(super) struct Args {
     /// The folder for the results, which is not there yet
@@ -26,6 +27,8 @@ pub(super) struct Args {
     /// Small networks and few repetitions
     #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
@@ -49,7 +52,7 @@ fn made(folder: &Path) -> [Vec<String>; 2] {
 }
 
 /// The words of the rows that measure.
-fn rows(folder: &Path, quick: bool) -> Vec<Vec<String>> {
+fn rows(folder: &Path, quick: bool, device: Wanted) -> Vec<Vec<String>> {
     let path = |name: &str| folder.join(name).display().to_string();
     let networks: &[(&str, &str)] = match quick {
         true => &[("kws-cnn", "32"), ("har-cnn", "32")],
@@ -72,10 +75,15 @@ fn rows(folder: &Path, quick: bool) -> Vec<Vec<String>> {
     let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
     let mut load = words("bench load --model");
     load.push(path("base.esm"));
+    rows.push(load);
+    if device != Wanted::default() {
+        // Rows of the processor have the words that they always had.
+        rows.iter_mut().for_each(|row| row.extend(["--device".into(), device.to_string()]));
+    }
     let mut erase =
         words("bench erase --data made --household p01,p02,p03,p04 --leaves p01 --base");
     erase.extend([path("base.esm"), "--out".into(), path("homes")]);
-    rows.extend([load, erase]);
+    rows.push(erase);
     rows
 }
 
@@ -87,7 +95,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     for words in made(&args.out) {
         child(&words, args)?;
     }
-    let measured = rows(&args.out, args.quick);
+    let measured = rows(&args.out, args.quick, args.device.device);
     let mut results = Vec::new();
     for (index, words) in measured.iter().enumerate() {
         if stopped() {
@@ -147,14 +155,30 @@ fn child(words: &[String], args: &Args) -> Result<Value, Fault> {
         command.args(args.budget.words());
     }
     let ended = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().map_err(failed)?;
+    let said = String::from_utf8_lossy(&ended.stderr);
     if !ended.status.success() {
-        let said = String::from_utf8_lossy(&ended.stderr);
         let code = ended.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(5);
         let what =
             format!("`unlearn {}` ended with {}: {}", words.join(" "), ended.status, said.trim());
         return Err(Fault::Refused { what, code });
     }
+    device::pass_on(&said);
     serde_json::from_slice(&ended.stdout).map_err(|error| {
         Fault::Usage(format!("`unlearn {}` gave no JSON: {error}", words.join(" ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_in_the_words_of_all_rows_that_take_it_and_of_no_others() {
+        let told = |device: &str| rows(Path::new("out"), true, Wanted::parse(device).unwrap());
+        let has = |row: &Vec<String>| row.windows(2).any(|w| w == ["--device", "cuda:1/f16"]);
+        assert!(told("cpu").iter().flatten().all(|word| word != "--device"));
+        for row in told("cuda:1/f16") {
+            assert_eq!(has(&row), row[1] != "erase", "{row:?}");
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
+use super::super::learn;
 use super::super::machine::{BudgetArgs, Machine};
 use super::super::setting::{self, Common, DataArgs, Out};
 use super::super::table::Table;
@@ -54,6 +56,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
     pub common: Common,
@@ -68,6 +72,7 @@ const WAYS: [(&str, Option<Choice>); 4] = [
 ];
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     let mut machine = args.budget.watch(None)?;
     let package = read_at_most(&args.base, 4 << 30).map_err(Fault::Given)?;
     let base = setting::open_model(&args.base)?;
@@ -117,6 +122,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut value = json!({
         "command": "bench erase", "data": household.splits.name, "household": args.household,
         "leaves": args.leaves, "seed": args.seed, "epochs": args.epochs, "train": args.train,
+        "plan": learn::plan(setting::isa()),
         "samples": sizes, "adapt_seconds": rows[0].adapting, "rows": told,
     });
     let took = machine.seal(&mut value);

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::super::device::Wanted;
 use super::super::fault::Fault;
-use super::super::learn;
 use super::super::machine::Machine;
 use super::super::setting;
 use super::super::table::Table;
@@ -142,8 +140,8 @@ impl Measured {
     }
 }
 
-/// Each way from the file at `path` to a first prediction on `device`: sections by each tier that the device takes, and
-/// through the processor. As text, and as a list of values.
+/// Each way from the file at `path` to a first prediction on a CUDA device: sections by each tier that it takes, and
+/// through the processor. As text, and as a list of values; nothing of a processor.
 ///
 /// # Errors
 /// If the file is damaged, or the device fails.
@@ -153,6 +151,9 @@ pub(super) fn measure(
     (warm_up, repetitions): (usize, usize),
     machine: &mut Machine,
 ) -> Result<(String, Value), Fault> {
+    if matches!(device, Device::Cpu(_)) {
+        return Ok((String::new(), Value::Null));
+    }
     let sample = Samples::new(&setting::open_model(path)?.network, 1, 1);
     let tiers = [Tier::Mapped, Tier::Registered, Tier::Staged];
     let mut ways = Vec::new();
@@ -187,32 +188,5 @@ pub(super) fn measure(
     let header = ["way".into(), "in all".into()].into_iter().chain(phases);
     let mut table = Table::headed(header.chain(["to the device".into()]).collect());
     all.iter().for_each(|measured| table.row(measured.row()));
-    Ok((table.to_string(), all.iter().map(Measured::value).collect()))
-}
-
-/// The result of `unlearn bench load` on a CUDA device, to be sealed.
-///
-/// # Errors
-/// As [`measure`], or if the device cannot be had.
-pub(super) fn run(
-    path: &Path,
-    wanted: Wanted,
-    (warm_up, repetitions): (usize, usize),
-    machine: &mut Machine,
-) -> Result<(String, Value), Fault> {
-    let artifact = setting::open_model(path)?;
-    let (device, _) = wanted.open(&artifact.network)?;
-    let (table, ways) = measure(path, device, (warm_up, repetitions), machine)?;
-    let plan = learn::plan(device);
-    let text = format!(
-        "{}: {}, from its path to a first prediction (medians of {repetitions}), {plan}\n\n{table}",
-        path.display(),
-        Bytes(artifact.bytes),
-    );
-    let value = json!({
-        "command": "bench load", "file": setting::told(path), "file_bytes": artifact.bytes,
-        "device": device.name(), "threads": rayon::current_num_threads(), "plan": plan,
-        "warm_up": warm_up, "repetitions": repetitions, "ways": ways,
-    });
-    Ok((text, value))
+    Ok((format!("\n{table}"), all.iter().map(Measured::value).collect()))
 }

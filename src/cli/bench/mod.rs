@@ -1,6 +1,7 @@
 //! `unlearn bench`: what a step, a prediction and an opening cost on this machine.
 
 mod all;
+mod answering;
 mod compare;
 mod erase;
 mod figures;
@@ -17,7 +18,7 @@ mod tune;
 
 use clap::Subcommand;
 
-use super::device::{self, Wanted};
+use super::device::DeviceArgs;
 use super::fault::Fault;
 use super::machine::BudgetArgs;
 use super::setting::{Common, Out};
@@ -79,29 +80,13 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
 /// Where to compute, and how often.
 #[derive(clap::Args, Debug)]
 struct Effort {
-    /// What to compute on; `step` and `load` alone know CUDA devices
-    #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
-    device: Wanted,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Runs that are not counted, before those that are
     #[arg(long, value_name = "N", default_value_t = 3)]
     warm_up: usize,
     #[command(flatten)]
     budget: BudgetArgs,
-}
-
-impl Effort {
-    /// What it computes on, where that is the processor.
-    ///
-    /// # Errors
-    /// If somebody wants something else.
-    fn processor(&self) -> Result<String, Fault> {
-        match self.device {
-            Wanted::Cpu | Wanted::Auto => Ok("cpu".into()),
-            wanted => Err(Fault::Usage(format!(
-                "--device {wanted}: only `bench step` and `bench load` are measured on a CUDA device; give cpu"
-            ))),
-        }
-    }
 }
 
 /// Refuses a count of nothing.

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     args.train.fits(&network.description)?;
     let of_method = L1Sparse::default().recipe(args.subject.seed);
     let recipe = Recipe { batch, trained: args.train, ..of_method };
-    let (device, fallen) = args.effort.device.open(&network)?;
+    let (device, fallen) = args.effort.device.device.open(&network)?;
     let notes = notes.into_iter().chain(fallen).collect();
     let compute = Compute { device, micro_batch, recompute: args.recompute };
     within(args, &machine, &network, &recipe, (compute, samples.bytes()))?;
@@ -113,7 +113,7 @@ fn card_bytes(
         Device::Cpu(_) => Ok(None),
         Device::Cuda { .. } => {
             let plan = compute.plan(network, batch, recipe);
-            Ok(Some(Engine::card_bytes(network, &plan)?))
+            Ok(Some(Engine::card_bytes(network, &plan, compute.device)?))
         }
     }
 }
@@ -216,7 +216,7 @@ impl Measured {
         let kinds: Map<String, Value> =
             kinds.iter().map(|(kind, bytes)| (kind.to_string(), json!(bytes))).collect();
         json!({
-            "command": "bench step", "model": network.description.name, "device": args.effort.device.to_string(),
+            "command": "bench step", "model": network.description.name, "device": args.effort.device.device.to_string(),
             "threads": rayon::current_num_threads(), "batch": args.batch,
             "micro_batch": compute.micro_batch, "recompute": compute.recompute,
             "train": args.train.to_string(), "sparsity_percent": 100.0 * network.sparsity(),

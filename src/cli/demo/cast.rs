@@ -12,8 +12,7 @@ use crate::data::{Dataset, Population, Splits};
 use crate::format::{Dtype, Facts, Provenance};
 use crate::model::file::Artifact;
 use crate::model::{Description, Network};
-use crate::sparse::Isa;
-use crate::train::{EpochReport, Recipe, State, run};
+use crate::train::{Compute, EpochReport, Recipe, State, run};
 use crate::unlearn::{Given, Method, Outcome, forget};
 
 /// Everybody and everything on stage.
@@ -25,7 +24,9 @@ pub(super) struct Cast {
     pub person: String,
     pub member: String,
     pub seed: u64,
-    pub isa: Isa,
+    pub compute: Compute,
+    /// Why it is not the device that `auto` looks for.
+    pub fallen: Option<String>,
 }
 
 impl Cast {
@@ -42,6 +43,8 @@ impl Cast {
         };
         known(&base.train.subject_names, &args.person)?;
         known(&household.train.subject_names, &args.member)?;
+        let (device, fallen) =
+            args.device.device.open(&Network::new(description.clone(), args.seed))?;
         Ok(Self {
             base,
             household,
@@ -50,7 +53,8 @@ impl Cast {
             person: args.person.clone(),
             member: args.member.clone(),
             seed: args.seed,
-            isa: setting::isa(),
+            compute: device.into(),
+            fallen,
         })
     }
 
@@ -63,7 +67,7 @@ impl Cast {
         recipe: &Recipe,
     ) -> Result<Vec<EpochReport>, Fault> {
         let mut bar = Bar::new(what, None);
-        let reports = run(state, data, recipe, None, self.isa, &mut bar);
+        let reports = run(state, data, recipe, None, self.compute, &mut bar);
         bar.finish();
         let reports = reports?;
         match state.epoch == recipe.epochs {
@@ -88,7 +92,7 @@ impl Cast {
             Given { base, ..Given::only(retain) },
             Default::default(),
             self.seed,
-            self.isa,
+            self.compute,
             &mut bar,
         );
         bar.finish();
@@ -111,7 +115,7 @@ impl Cast {
             .with("made_by", format!("unlearn {} demo", env!("CARGO_PKG_VERSION")))
             .with("data", self.base.name.clone())
             .with("seed", self.seed.to_string())
-            .with("plan", learn::plan(self.isa))
+            .with("plan", learn::plan(self.compute))
             .with("method", told);
         let meaning = setting::meaning_of(&self.base);
         let written = Written {

@@ -62,7 +62,7 @@ pub(super) fn tell(cast: &Cast, base: &Artifact, out: &Out) -> Result<Chapter, F
     let retain = data.train.subset(&sets.retain);
     out.say("a household adapts the base");
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {
-        judge(artifact, &data, &sets, Attack::paper(cast.seed), seconds, cast.isa)
+        judge(artifact, &data, &sets, Attack::paper(cast.seed), seconds, cast.compute)
     };
     let (mut rows, mut learnt) = (Vec::new(), vec![Vec::new()]);
     // Files are named as they lie beside result.json.

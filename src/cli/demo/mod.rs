@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::evaluate::{Row, present};
+use super::device::DeviceArgs;
+use super::evaluate::{Row, notes, present};
 use super::fault::Fault;
 use super::learn;
 use super::setting::{self, Common, Out};
@@ -26,7 +27,7 @@ use cast::Cast;
 /// The whole story on data that the program makes: a base, a person who leaves it, a household.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn demo --out out\n\nWrites model files, result.json and report.html, which needs no network to open. Its settings were chosen on other people than those it shows: p01 to p05, h1 and h2."
+    after_help = "Example: unlearn demo --out out\n\nWrites model files, result.json and report.html, which needs no network to open. Its settings were chosen on other people than those it shows: p01 to p05, h1 and h2, on the processor; on a CUDA device (--device cuda) figures differ a little."
 )]
 pub(super) struct Args {
     /// The folder to write; it is made if it is not there
@@ -41,6 +42,8 @@ pub(super) struct Args {
     /// Who leaves the household: h1 to h4
     #[arg(long, value_name = "NAME", default_value = "h3")]
     member: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -92,10 +95,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let (first, base) = person::tell(&cast, out)?;
     let second = household::tell(&cast, &base, out)?;
     let seconds = started.seconds();
+    let warnings: Vec<String> = cast.fallen.iter().cloned().collect();
     let value = json!({
         "command": "demo", "version": env!("CARGO_PKG_VERSION"), "seed": args.seed,
-        "plan": learn::plan(setting::isa()), "seconds": seconds,
-        "person": first.json(), "household": second.json(),
+        "plan": learn::plan(cast.compute), "seconds": seconds,
+        "person": first.json(), "household": second.json(), "warnings": warnings,
     });
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     replace(&mut FileDisk, &args.out.join("result.json"), text.as_bytes())?;
@@ -103,10 +107,11 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     replace(&mut FileDisk, &args.out.join("report.html"), page.as_bytes())?;
     let report = args.out.join("report.html");
     let text = format!(
-        "{}{}Told in {}. {} shows it with plots.\n",
+        "{}{}{}Told in {}. {} shows it with plots.\n",
         first.text(&format!("1. {} leaves a base that was made from 24 people", first.who)),
         second
             .text(&format!("2. {} leaves a household of four that the base never saw", second.who)),
+        notes(&warnings),
         Seconds(seconds),
         report.display()
     );

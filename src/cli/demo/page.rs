@@ -66,7 +66,7 @@ impl Told<'_> {
         made::section(page, self).footer(&format!(
             "unlearn {}, plan {}, seed {}, told in {}.",
             env!("CARGO_PKG_VERSION"),
-            learn::plan(self.cast.isa),
+            learn::plan(self.cast.compute),
             self.cast.seed,
             Seconds(self.seconds)
         ))

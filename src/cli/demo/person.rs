@@ -66,7 +66,7 @@ pub(super) fn tell(cast: &Cast, out: &Out) -> Result<(Chapter, Artifact), Fault>
     let fine_tune = Method::FineTune(tuning());
     let l1_sparse = Method::L1Sparse(l1_sparse());
     let judge = |artifact: &Artifact, seconds| -> Result<Judged, Fault> {
-        judge(artifact, &cast.base, &sets, Attack::paper(cast.seed), seconds, cast.isa)
+        judge(artifact, &cast.base, &sets, Attack::paper(cast.seed), seconds, cast.compute)
     };
     // Files are named as they lie beside result.json.
     let mut rows = vec![Row::new("knows", Path::new("base-sparse.esm"), judge(&sparse, None)?)];
@@ -107,7 +107,7 @@ fn train_keeping_early(cast: &Cast, state: &mut State, recipe: &Recipe) -> Resul
     let mut bar = Bar::new("train", None);
     let mut watch = Early { bar: &mut bar, at: REWIND, kept: None };
     let data = &cast.base.train;
-    let reports = run(state, data, recipe, None, cast.isa, &mut watch);
+    let reports = run(state, data, recipe, None, cast.compute, &mut watch);
     let kept = watch.kept;
     bar.finish();
     reports?;

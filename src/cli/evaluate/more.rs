@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::device::Wanted;
 use super::super::fault::Fault;
 use super::super::table::Table;
 use super::super::{setting, watch};
@@ -60,16 +61,19 @@ impl More {
         self.values.insert("weight_distance_to_retrained".into(), told.unwrap_or_default());
     }
 
-    /// How soon networks know the forgotten samples as `original` does.
+    /// How soon networks know the forgotten samples as `original` does, and why it was not computed on the
+    /// device that `auto` looks for.
     pub(super) fn relearn<'a>(
         &mut self,
         networks: impl Iterator<Item = (&'static str, &'a Network)>,
         original: &Network,
         forget: &Dataset,
         seed: u64,
-    ) -> Result<(), Fault> {
+        device: Wanted,
+    ) -> Result<Option<String>, Fault> {
         let settings = Relearning { seed, ..Relearning::default() };
-        let compute = setting::isa().into();
+        let batch = settings.batch.min(forget.len());
+        let (compute, fallen) = device.learning(original, batch, &settings.recipe(seed))?;
         let mut found: Vec<(&str, Relearnt)> = Vec::new();
         for (name, network) in networks {
             let relearnt = relearn(network, original, forget, &settings, compute, &watch::stopped);
@@ -104,7 +108,7 @@ impl More {
             "relearning".into(),
             json!({ "settings": setting::plain(&settings), "models": models, "anamnesis_index": index }),
         );
-        Ok(())
+        Ok(fallen)
     }
 }
 

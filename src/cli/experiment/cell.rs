@@ -6,7 +6,7 @@ use super::super::prune::some_of_each;
 use super::super::setting;
 use super::settings::{Masking, Shadows};
 use crate::data::{Augment, Splits};
-use crate::evaluate::{Attack, Measured, Sets, measure};
+use crate::evaluate::{Attack, MeasureError, Measured, Sets, measure};
 use crate::model::Network;
 use crate::prune::{Choice, Criterion, Samples, masks};
 use crate::sparse::Mask;
@@ -47,7 +47,7 @@ pub(super) fn train(
 /// Samples of each class that a criterion is asked of which reads some.
 const ASKED: usize = 10;
 
-/// The masks that a dense network gets, by the scores of its weights.
+/// The masks that a dense network gets, by the scores of its weights; on the processor, whatever learns.
 pub(super) fn choose(
     network: &Network,
     masking: &Masking,
@@ -120,11 +120,12 @@ pub(super) fn figures(
 }
 
 /// Whether a fault follows from the settings and will come again: it is a result of a cell, and the
-/// others go on.
+/// others go on. What a device meets does not: another run may find it in order.
 pub(super) fn is_result(fault: &Fault) -> bool {
     use crate::train::TrainError;
     match fault {
-        Fault::Train(TrainError::Watch(_)) => false,
+        Fault::Train(TrainError::Watch(_) | TrainError::Device(_)) => false,
+        Fault::Measure(MeasureError::Score(TrainError::Device(_))) => false,
         Fault::Train(_) | Fault::Prune(_) | Fault::Evaluate(_) | Fault::Measure(_) => true,
         _ => false,
     }

@@ -63,7 +63,7 @@ pub(super) struct Args {
     /// at once as fit [default: the file's, else no limit]
     #[arg(long, value_name = "SIZE", value_parser = Bytes::parse)]
     memory: Option<Bytes>,
-    /// What training and forgetting compute on; masks and measurements take the processor
+    /// What training, forgetting and measuring compute on; masks are chosen on the processor
     #[arg(long, value_name = device::HELP, default_value_t, value_parser = Wanted::parse)]
     device: Wanted,
     /// List the steps, which are there already, and what they take in memory; do nothing

@@ -1,14 +1,15 @@
 //! The page: tables, plots, settings, and the words that make it again.
 
+use super::super::device::Wanted;
 use super::super::report::{
     Across, Cell, Cloud, Fact, Look, Page, Radar, Radars, Scatter, Table, number,
 };
-use super::super::setting::isa;
 use super::line::{Line, ORIGINAL, RETRAIN};
 use super::summary::{Group, Mean, Row, Summary};
 use super::table::{self, HEADS};
 use super::world::World;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What each figure is, for whoever sees the page alone.
 const TERMS: [(&str, &str); 8] = [
@@ -50,17 +51,36 @@ pub(super) fn html(
     page.section("Once more")
         .text(
             "resolved.toml, beside this page, holds every setting with defaults filled in. The same \
-             file, data, program and instruction set give the same figures, whatever the number of \
+             file, data, program and plan give the same figures, whatever the number of \
              threads and of steps at once; seconds differ.",
         )
-        .code("unlearn experiment resolved.toml --out AGAIN")
+        .code(&again(world))
         .footer(&format!(
-            "unlearn {}, plan cpu/{}, {} cells.",
+            "unlearn {}, plan {}, {} cells.",
             env!("CARGO_PKG_VERSION"),
-            isa().name(),
+            plans(lines),
             lines.len()
         ))
         .html()
+}
+
+/// The words that make it again.
+fn again(world: &World<'_>) -> String {
+    let device = match world.limits.device {
+        Wanted::Cpu => String::new(),
+        wanted => format!(" --device {wanted}"),
+    };
+    format!("unlearn experiment resolved.toml --out AGAIN{device}")
+}
+
+/// How the cells were computed; more than one way where memory was short for some.
+fn plans(lines: &[Line]) -> String {
+    let plans = lines.iter().filter_map(|line| line.value["plan"].as_str());
+    let plans: BTreeSet<&str> = plans.collect();
+    match plans.is_empty() {
+        true => "none".into(),
+        false => plans.into_iter().collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn lead(world: &World<'_>) -> String {

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::fault::Fault;
 use super::super::learn;
 use super::super::memory::Settled;
+use super::super::prune::masks_plan;
 use super::super::setting::{self, Written, plain};
 use super::cell;
 use super::graph::Step;
 use super::looker::Looker;
-use super::settings::Rewind;
+use super::settings::{Masking, Rewind};
 use super::store::{Kept, Key, Model};
 use super::world::{Extra, Made, World, description_key, interrupted};
 use crate::format::{Dtype, Facts, Provenance};
@@ -180,19 +181,18 @@ impl World<'_> {
         let choosing = Some(("choosing masks", 20 * dense.network.values.len() as u64));
         let extra = Extra { models: 1, before: choosing, ..BASE };
         let settled = self.settle(&network, &recipe, data.splits.train.len(), extra)?;
-        let mut of = masking.value();
-        // A name in tables changes nothing of what is made.
-        of.as_object_mut().map(|of| of.remove("label"));
+        let by = masks_plan(masking.criterion, settled.compute);
         let key = Key::new(
             "mask",
             json!({
                 "plan": learn::plan(settled.compute), "data": data.digest.to_string(),
-                "parent": parent, "mask": of, "recipe": plain(&recipe),
+                "parent": parent, "mask": mask_key(masking, by.as_deref()), "recipe": plain(&recipe),
                 "dtype": if last { plain(&self.experiment.dtype) } else { json!("f32") },
             }),
         );
-        let facts = self
-            .facts(pair, &recipe, &settled)
+        let facts = self.facts(pair, &recipe, &settled);
+        let facts = by.iter().fold(facts, |facts, plan| facts.with("masks_plan", plan.clone()));
+        let facts = facts
             .with("init_seed", seed.to_string())
             .with("parent", parent)
             .with("sparsity", masking.sparsity.to_string())
@@ -382,6 +382,17 @@ impl World<'_> {
             notes: settled.notes.clone(),
         }
     }
+}
+
+/// What a mask depends on, for keys.
+fn mask_key(masking: &Masking, by: Option<&str>) -> Value {
+    let mut of = masking.value();
+    // A name in tables changes nothing of what is made.
+    of.as_object_mut().map(|of| of.remove("label"));
+    if let Some(by) = by {
+        of["chosen_by"] = json!(by);
+    }
+    of
 }
 
 /// A training of the whole set has checkpoints, and nothing else around it.

@@ -170,11 +170,11 @@ impl World<'_> {
         let target = self.target(trial)?;
         let attack = cell::attack(self.experiment.shadows, trial.seed);
         let data = self.data(trial.pair);
-        let isa = setting::isa();
+        let (device, _) = self.limits.device.open(&artifact.network)?;
         let key = Key::new(
             "figures",
             json!({
-                "plan": learn::plan(isa), "data": data.digest.to_string(),
+                "plan": learn::plan(device), "data": data.digest.to_string(),
                 "model": artifact.id.to_string(), "sets": target.key(), "attack": plain(&attack),
             }),
         );
@@ -187,7 +187,8 @@ impl World<'_> {
                 + 3 * crate::train::memory::network_bytes(network);
             let _permit = self.budget.take(bytes);
             let watch = Stopwatch::start();
-            let measured = cell::figures(network, &data.splits, &target.sets, attack, isa.into())?;
+            let measured =
+                cell::figures(network, &data.splits, &target.sets, attack, device.into())?;
             Ok(Kept::Figures(figures(&measured, &artifact, &target, watch.seconds())))
         })
     }

@@ -86,6 +86,7 @@ impl<'a> World<'a> {
                 pairs.push(pair(model, data, set)?);
             }
         }
+        reach(device, &pairs)?;
         let graph = Graph::new(experiment, pairs.len());
         // `dry_run` asks for the figures, which go into the results.
         let memory = experiment.memory;
@@ -270,6 +271,16 @@ pub(super) struct Extra {
 /// What whoever interrupts reads.
 pub(super) fn interrupted() -> Fault {
     Fault::Interrupted("stopped: what is done is kept; the same words again make the rest".into())
+}
+
+/// Refuses a device that cannot be had, or a network that is too large for it, before anything is made.
+fn reach(device: Wanted, pairs: &[Pair]) -> Result<(), Fault> {
+    if device != Wanted::Cpu {
+        for pair in pairs {
+            device.open(&Network::new(pair.description.clone(), 1))?;
+        }
+    }
+    Ok(())
 }
 
 fn pair(model: &str, data: usize, set: &Opened) -> Result<Pair, Fault> {

@@ -1,5 +1,6 @@
 //! `unlearn adapt`: learn from the people here.
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::learn::RecipeArgs;
 use super::super::machine::{BudgetArgs, EnergyArgs};
@@ -26,10 +27,13 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     let default = crate::erase::default_recipe();
     let recipe = args.recipe.over(default);
     let how = Adaptation {

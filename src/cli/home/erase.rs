@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::machine::{BudgetArgs, EnergyArgs};
 use super::super::setting::{Common, Out};
@@ -86,10 +87,13 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "FILE")]
     ticket: Option<PathBuf>,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     if let Some(path) = &args.ticket {
         if path.exists() {
             return Err(Fault::Usage(format!(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out, told};
 use super::Where;
@@ -48,6 +49,8 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -61,6 +64,7 @@ fn place(words: &str) -> Result<KeyPlace, String> {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     super::guard()?;
     let folder = &args.place.home;
     let package = read_at_most(&args.base, MAX_BASE).map_err(Fault::Given)?;

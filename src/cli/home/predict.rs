@@ -3,6 +3,7 @@
 use std::io::BufReader;
 use std::path::PathBuf;
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out};
 use super::call::Call;
@@ -20,10 +21,13 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     let mut samples = Vec::new();
     let from = super::ingest::source(&args.input)?;
     frames::lines(BufReader::new(from), &args.input.display().to_string(), |line| {

@@ -1,5 +1,6 @@
 //! `unlearn resume`: what was begun is finished.
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::machine::BudgetArgs;
 use super::super::setting::{Common, Out};
@@ -17,10 +18,13 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     let value = super::ask_within(&args.place.home, Call::Resume, Some(&args.budget), out)?;
     out.result(&tell::resumed(&value), &value)
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use inner::{Chore, Inner, heard};
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::machine::{BudgetArgs, Machine};
 use super::super::setting::{Common, Out, complain};
@@ -44,10 +45,13 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
+    args.device.say();
     let folder = args.place.home.clone();
     let Some(held) = Held::open(&folder)? else {
         return Err(HomeError::Busy { path: folder }.into());

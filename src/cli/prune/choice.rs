@@ -3,15 +3,15 @@
 use clap::ValueEnum;
 
 use super::super::fault::Fault;
-use super::super::setting;
+use super::super::{learn, setting};
 use super::Args;
 use super::start::Start;
 use crate::base::rng::Stream;
 use crate::data::Dataset;
-use crate::model::Network;
+use crate::model::{Device, Network};
 use crate::prune::{Allocation, Choice, Criterion, Pattern, Samples, gone_after};
 use crate::sparse::Mask;
-use crate::train::fits;
+use crate::train::{Compute, fits};
 
 /// Share of what is left that goes in a round, where nothing else is said: the lottery tickets'.
 const ROUND: f64 = 0.2;
@@ -169,6 +169,16 @@ impl Plan {
     }
 }
 
+/// How the masks of a run on `compute` were chosen, where its plan does not say it.
+///
+/// The processor chooses, whatever learns: GraSP takes differences of gradients that lie a thousandth apart,
+/// which the short factors of tf32, f16 and bf16 round away, SynFlow needs the whole range of f32, and
+/// none of them takes more than some passes over a few samples.
+pub(in crate::cli) fn masks_plan(criterion: Criterion, compute: Compute) -> Option<String> {
+    let elsewhere = matches!(compute.device, Device::Cuda { .. });
+    (elsewhere && criterion.before_training()).then(|| learn::plan(setting::isa()))
+}
+
 /// Up to `each` samples of every class, drawn by the stream `prune/samples`, in the order of the draw.
 pub(in crate::cli) fn some_of_each(train: &Dataset, each: usize, seed: u64) -> Vec<usize> {
     let mut left = vec![each; train.classes.len()];
@@ -180,4 +190,24 @@ pub(in crate::cli) fn some_of_each(train: &Dataset, each: usize, seed: u64) -> V
         takes
     });
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparse::cuda::Precision;
+
+    #[test]
+    fn a_plan_of_a_device_is_told_beside_the_processor_that_chose_the_masks() {
+        let card = Device::Cuda {
+            ordinal: 0,
+            capability: [8, 7],
+            precision: Precision::Tf32,
+            sparse: None,
+        };
+        let told = masks_plan(Criterion::Snip, card.into()).unwrap();
+        assert!(told.starts_with("cpu/"), "{told}");
+        assert_eq!(masks_plan(Criterion::Magnitude, card.into()), None, "nothing is computed");
+        assert_eq!(masks_plan(Criterion::Snip, setting::isa().into()), None, "the plan says it");
+    }
 }

@@ -78,7 +78,7 @@ fn gather(work: &Work, files: &Files) -> Result<Vec<Record>, Fault> {
     match records.iter().find(|record| record.plan != *first) {
         None => Ok(records),
         Some(other) => Err(Fault::CheckFailed(format!(
-            "shadow model 0 was computed on {first}, {} on {}: their rounding differs; set `plan` in the settings and run the jobs again in another folder",
+            "shadow model 0 was computed on {first}, {} on {}: their rounding differs; set `plan` in the settings, or give every job the same --device, and run the jobs again in another folder",
             other.shadow, other.plan
         ))),
     }

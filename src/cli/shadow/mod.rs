@@ -17,18 +17,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::device::{self, Wanted};
 use super::fault::Fault;
 use super::setting::{Common, Out, complain, told};
 use crate::base::disk::{Disk, FileDisk};
 
 use job::Job;
-use record::Files;
+use record::{Files, Record};
 use work::Work;
 
 /// Attack what a method forgot sample by sample: U-LiRA and RMIA with shadow models.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn shadow benches/experiments/shadow-made.toml --job 1/8\n         unlearn shadow benches/experiments/shadow-made.toml --merge\n\nWithout --job the job is taken from the environment: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, JOB_COMPLETION_INDEX (Kubernetes) with JOB_COMPLETIONS, PBS_ARRAY_INDEX, SGE_TASK_ID with SGE_TASK_FIRST, SGE_TASK_LAST, PARALLEL_SEQ (GNU parallel). Those that tell no count need --jobs. Without any of them one process trains all shadow models.\n\nA job that was killed is begun again with the same words: what was finished is not trained again."
+    after_help = "Example: unlearn shadow benches/experiments/shadow-made.toml --job 1/8\n         unlearn shadow benches/experiments/shadow-made.toml --merge\n         unlearn shadow benches/experiments/shadow-made.toml --job 1/8 --device cuda\n\nWithout --job the job is taken from the environment: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, JOB_COMPLETION_INDEX (Kubernetes) with JOB_COMPLETIONS, PBS_ARRAY_INDEX, SGE_TASK_ID with SGE_TASK_FIRST, SGE_TASK_LAST, PARALLEL_SEQ (GNU parallel). Those that tell no count need --jobs. Without any of them one process trains all shadow models.\n\nA job that was killed is begun again with the same words: what was finished is not trained again. All jobs of a folder compute on one kind of device: the others' results would be rounded otherwise."
 )]
 pub(super) struct Args {
     /// The settings, TOML
@@ -46,6 +47,10 @@ pub(super) struct Args {
     /// The folder of results, which all jobs share [default: FILE without its ending, and .shadow]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// What to compute on, where the settings have no `plan`; PRECISION is f32, tf32, f16 or bf16. On a CUDA
+    /// device batches go in the largest pieces that its memory has room for, and results say so [default: cpu]
+    #[arg(long, value_name = device::HELP, value_parser = Wanted::parse, conflicts_with = "merge", help_heading = "Device")]
+    device: Option<Wanted>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -62,6 +67,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     match job {
         None => merge::run(&work, &files, out),
         Some(job) => {
+            let work = work.on(args.device)?;
             make(&folder)?;
             train(&work, &files, job, out)
         }
@@ -76,6 +82,18 @@ fn make(folder: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Refuses to go on where this job's own results were computed otherwise: no merge would take both.
+fn same_plan(work: &Work, record: &Record) -> Result<(), Fault> {
+    let now = work.compute.name();
+    match record.plan == now {
+        true => Ok(()),
+        false => Err(Fault::Usage(format!(
+            "shadow model {} was computed on {}, and this job computes on {now}: their rounding differs; compute on what it was computed on, with --device or `plan` in the settings, or name another --out",
+            record.shadow, record.plan
+        ))),
+    }
+}
+
 /// Trains what is the job's own and not there yet.
 fn train(work: &Work, files: &Files, job: Job, out: &Out) -> Result<(), Fault> {
     let models = work.settings.shadow_models;
@@ -86,7 +104,10 @@ fn train(work: &Work, files: &Files, job: Job, out: &Out) -> Result<(), Fault> {
             continue;
         };
         match files.read(model, work) {
-            Ok(Some(_)) => found.push(model),
+            Ok(Some(record)) => {
+                same_plan(work, &record)?;
+                found.push(model);
+            }
             absent => {
                 if let Err(fault) = absent {
                     complain(&format!("unlearn: {fault}: training it again"));
@@ -98,8 +119,9 @@ fn train(work: &Work, files: &Files, job: Job, out: &Out) -> Result<(), Fault> {
         files.unlock(model, lock)?;
     }
     let (index, count) = (job.index + 1, job.count);
+    let plan = work.compute.name();
     let mut text = format!(
-        "job {index} of {count}: {} shadow models trained, {} were there\n",
+        "job {index} of {count}, {plan}: {} shadow models trained, {} were there\n",
         trained.len(),
         found.len()
     );
@@ -111,7 +133,7 @@ fn train(work: &Work, files: &Files, job: Job, out: &Out) -> Result<(), Fault> {
     let value = json!({
         "command": "shadow", "job": index, "jobs": count, "shadow_models": models,
         "settings_digest": files.digest.to_string(), "folder": told(&files.folder),
-        "trained": trained, "found": found, "elsewhere": elsewhere,
+        "plan": plan, "trained": trained, "found": found, "elsewhere": elsewhere,
     });
     out.result(&text, &value)
 }

@@ -35,7 +35,7 @@ pub(super) struct Settings {
     pub audited: usize,
     /// Test samples that RMIA compares with.
     pub population: usize,
-    /// How to compute, like `cpu/avx2`: for jobs that run on unlike machines.
+    /// How to compute, like `cpu/avx2` or `cuda:0/8.7/tf32`: for jobs that run on unlike machines.
     #[serde(default)]
     pub plan: Option<String>,
     /// How a shadow model learns.
@@ -152,7 +152,7 @@ fn check(settings: &Settings) -> Result<(), (&'static str, String)> {
         Some(plan) => Err((
             "plan",
             format!(
-                "`{plan}` is not to be had on this machine: expected one like cpu/avx2 or cpu/portable"
+                "`{plan}` is not to be had on this machine: expected one like cpu/avx2, cpu/portable or cuda:0/8.7/tf32"
             ),
         )),
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::device::{self, Wanted};
 use super::super::fault::Fault;
 use super::super::setting::{self, DataArgs};
 use super::super::watch::Bar;
@@ -14,7 +15,7 @@ use crate::base::units::Bytes;
 use crate::data::{Dataset, Splits};
 use crate::evaluate::Scores;
 use crate::model::{Description, Network};
-use crate::train::{Compute, State, run, score};
+use crate::train::{Compute, Recipe, State, run, score};
 use crate::unlearn::{Given, Method, Outcome, forget};
 
 /// Memory that the values of each part may take.
@@ -43,7 +44,8 @@ struct Units {
 }
 
 impl Work {
-    /// Opens data and network, and draws what is asked about.
+    /// Opens data and network, and draws what is asked about. Nothing is computed on another device than
+    /// the processor before [`Work::on`].
     ///
     /// # Errors
     /// If the settings do not fit the data, or either cannot be opened.
@@ -62,8 +64,7 @@ impl Work {
                 )));
             }
         }
-        let compute = settings.plan.as_deref().and_then(Compute::named);
-        let compute = compute.unwrap_or_else(|| setting::isa().into());
+        let compute = setting::isa().into();
         let units = Units::draw(&data.train, settings.audited, settings.seed);
         let mut audited = units.audited.concat();
         audited.sort_unstable();
@@ -76,6 +77,35 @@ impl Work {
         let work =
             Self { settings, compute, digest, audited, population, data, description, units };
         Ok(work)
+    }
+
+    /// The same, computed as the settings' `plan` says, or as `wanted` does.
+    ///
+    /// # Errors
+    /// If both say something, the device cannot be had, or its memory is too little.
+    pub(super) fn on(self, wanted: Option<Wanted>) -> Result<Self, Fault> {
+        let planned = self.settings.plan.as_deref().and_then(Compute::named);
+        let compute = match (planned, wanted) {
+            (Some(_), Some(wanted)) => {
+                return Err(Fault::Usage(format!(
+                    "--device {wanted}: the settings have a `plan` too: leave one of them out"
+                )));
+            }
+            (Some(planned), None) => device::exactly(planned)?,
+            (None, wanted) => self.within(wanted.unwrap_or_default())?,
+        };
+        Ok(Self { compute, ..self })
+    }
+
+    /// How every run is computed alike: one plan for a whole result.
+    fn within(&self, wanted: Wanted) -> Result<Compute, Fault> {
+        let network = Network::new(self.description.clone(), self.settings.seed);
+        let methods = self.settings.methods.values().map(|method| method.recipe(1));
+        let recipes: Vec<Recipe> =
+            std::iter::once(self.settings.train.recipe(1)).chain(methods).collect();
+        let samples = self.data.train.len();
+        let runs: Vec<_> = recipes.iter().map(|r| (r.batch.min(samples), r)).collect();
+        Ok(wanted.learning_each(&network, &runs)?.0)
     }
 
     /// The names of the networks whose answers a result holds, in their order.

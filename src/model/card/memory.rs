@@ -3,8 +3,8 @@
 
 use super::tokens;
 use crate::model::network::{Network, Parameter};
-use crate::model::plan::{Mode, Plan, Work};
-use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, Norm};
+use crate::model::plan::{Handing, Mode, Plan, StepPlan, Work};
+use crate::sparse::cuda::{Address, CudaError, Layer, MaskAt, Norm, SparseBelow, SparseLayer};
 
 /// Bytes that every part begins at a multiple of.
 const ALIGNED: u64 = 256;
@@ -26,7 +26,7 @@ pub(super) struct Places {
     pub buffers: Address,
     /// What batch norms keep, slot by slot.
     pub saved: Address,
-    /// Masks, layer by layer.
+    /// Masks, layer by layer, then the lists of layers that have sparse passes.
     pub masks: Address,
     /// One layer's weights laid out dense.
     pub scratch: Address,
@@ -52,7 +52,7 @@ pub(super) struct Places {
 pub struct CardBytes {
     /// Activations and their gradients.
     pub activations: u64,
-    /// Weights, masks and running statistics.
+    /// Weights, masks, lists of weights and running statistics.
     pub weights: u64,
     /// Gradients of weights.
     pub gradient: u64,
@@ -86,7 +86,12 @@ impl Cursor {
 
 impl Places {
     /// The places of `plan`, for engines that learn under `mode`.
-    pub fn of(network: &Network, plan: &Plan, mode: Mode, layers: &[Option<Layer>]) -> Self {
+    pub fn of(
+        network: &Network,
+        plan: &Plan,
+        mode: Mode,
+        (layers, sparse): (&[Option<Layer>], &[Option<SparseLayer>]),
+    ) -> Self {
         let learns = mode != Mode::Evaluate;
         // By ranges: weights and masks of a network that a device decodes are not here.
         let weights = network.parameters.last().map_or(0, |parameter| parameter.range.end);
@@ -94,7 +99,8 @@ impl Places {
         let mask = |index: usize| mask_words(&network.parameters[index]);
         let masks: usize = plan.convs().map(|(weight, _)| 2 * mask(weight)).sum();
         let all = layers.iter().flatten();
-        let expanded = all.clone().map(Layer::expanded).max().unwrap_or(0);
+        let expanded = layers.iter().zip(sparse).map(|pair| expanded(pair, learns)).max();
+        let lists: usize = sparse.iter().flatten().map(SparseLayer::words).sum();
         let sums = all.map(|layer| if learns { layer.partials(plan.batch) } else { 0 });
         let others = plan.steps.iter().map(|step| {
             let [channels, height, width] = plan.shape(step.inputs[0]);
@@ -104,7 +110,8 @@ impl Places {
                 _ => tokens::scratch(plan, step, learns),
             }
         });
-        let sums = sums.chain(others).max().unwrap_or(0);
+        let gathered = sparse.iter().flatten().map(SparseLayer::partials);
+        let sums = sums.chain(others).chain(gathered).max().unwrap_or(0);
         let buffers = network.buffers.iter().map(|buffer| buffer.values.len()).sum();
         let input: usize = network.description.input_shape().iter().product();
         let (mut cursor, mut bytes) = (Cursor(0), CardBytes::default());
@@ -117,8 +124,8 @@ impl Places {
             base: Address::default(),
             buffers: cursor.take(buffers, kept),
             saved: cursor.take(2 * plan.slots.iter().sum::<usize>(), kept),
-            masks: cursor.take(masks, kept),
-            scratch: cursor.take(expanded, scratch),
+            masks: cursor.take(masks + lists, kept),
+            scratch: cursor.take(expanded.unwrap_or(0), scratch),
             partials: cursor.take(sums, scratch),
             raw: cursor.take(plan.batch * input, scratch),
             labels: cursor.take(plan.batch, scratch),
@@ -164,6 +171,31 @@ impl Places {
 pub(super) fn mask_words(parameter: &Parameter) -> usize {
     let len = parameter.mask.len();
     if parameter.range.len() < len { len.div_ceil(32) } else { 0 }
+}
+
+/// Values of the scratch that a layer's weights are laid out in: all where a pass is dense.
+fn expanded((layer, sparse): (&Option<Layer>, &Option<SparseLayer>), learns: bool) -> usize {
+    let Some(layer) = layer else { return 0 };
+    match sparse {
+        Some(sparse) if sparse.takes()[0] && (sparse.takes()[1] || !learns) => sparse.scratch(),
+        Some(sparse) => layer.expanded().max(sparse.scratch()),
+        None => layer.expanded(),
+    }
+}
+
+/// What of the layers is sparse, step by step.
+pub(super) fn sparse(
+    plan: &Plan,
+    layers: &[Option<Layer>],
+    below: SparseBelow,
+) -> Vec<Option<SparseLayer>> {
+    let of = |(layer, step): (&Option<Layer>, &StepPlan)| {
+        let Work::Conv { learns, .. } = step.work else { return None };
+        let hands = step.gradients.first().is_some_and(|handing| *handing != Handing::Nothing);
+        let learns = learns && !step.gradients.is_empty();
+        SparseLayer::of((*layer)?, plan.batch, below, [true, hands, learns])
+    };
+    layers.iter().zip(&plan.steps).map(of).collect()
 }
 
 /// The layers of a plan, step by step, without masks.

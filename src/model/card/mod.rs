@@ -20,15 +20,16 @@ use rayon::prelude::*;
 use self::bytes::{Bytes, reals};
 use self::losses::{Losses, NO_LOSS};
 pub use self::memory::CardBytes;
-use self::memory::{Places, layers};
+use self::memory::{Places, layers, sparse};
 use self::pass::{Pass, Passes, Stretch};
 use self::walk::Walk;
 use super::network::Network;
 use super::plan::{Mode, Place, Plan, Work};
-use crate::sparse::Loss;
 use crate::sparse::cuda::{
-    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared, Tensor,
+    self, Address, CudaError, Fetched, Layer, Machine, MaskAt, MaskBits, Precision, Shared,
+    SparseBelow, SparseLayer, Tensor,
 };
+use crate::sparse::{Loss, Mask};
 
 /// A plan's memory on a device.
 pub(super) struct CardEngine {
@@ -38,6 +39,7 @@ pub(super) struct CardEngine {
     /// The piece of memory that all places lie in, and those that came later.
     memory: Vec<Address>,
     layers: Vec<Option<Layer>>,
+    sparse: Vec<Option<SparseLayer>>,
     passes: Passes,
     losses: Losses,
     /// What the optimiser steps, and at which rates.
@@ -65,8 +67,14 @@ impl CardEngine {
     ///
     /// # Errors
     /// If the plan has a size that no kernel can count.
-    pub fn bytes(network: &Network, plan: &Plan) -> Result<CardBytes, CudaError> {
-        Ok(Places::of(network, plan, plan.mode, &layers(network, plan)?).bytes)
+    pub fn bytes(
+        network: &Network,
+        plan: &Plan,
+        below: SparseBelow,
+    ) -> Result<CardBytes, CudaError> {
+        let layers = layers(network, plan)?;
+        let sparse = sparse(plan, &layers, below);
+        Ok(Places::of(network, plan, plan.mode, (&layers, &sparse)).bytes)
     }
 
     /// Takes the memory, and uploads masks.
@@ -74,20 +82,41 @@ impl CardEngine {
         network: &Network,
         plan: &Plan,
         ordinal: u32,
-        precision: Precision,
+        how: (Precision, SparseBelow),
+    ) -> Result<Self, CudaError> {
+        let mut engine = Self::bare(network, plan, ordinal, how)?;
+        let machine = engine.machine.clone();
+        let mut held = lock(&machine);
+        let uploaded = engine.upload_masks(&mut **held, network, plan).and_then(|at| {
+            let mask = |parameter: usize| &network.parameters[parameter].mask;
+            engine.upload_lists(&mut **held, (plan, at), mask)
+        });
+        drop(held);
+        uploaded.map(|()| engine)
+    }
+
+    /// Takes the memory.
+    fn bare(
+        network: &Network,
+        plan: &Plan,
+        ordinal: u32,
+        (precision, below): (Precision, SparseBelow),
     ) -> Result<Self, CudaError> {
         let machine = cuda::opened(ordinal)?;
-        let mut layers = layers(network, plan)?;
-        let places = Places::of(network, plan, plan.mode, &layers);
+        let layers = layers(network, plan)?;
+        let sparse = sparse(plan, &layers, below);
+        let places = Places::of(network, plan, plan.mode, (&layers, &sparse));
         let mut held = lock(&machine);
         precision.fits(held.facts())?;
         let first = held.allocate(places.bytes.total())?;
         let places = places.from(first);
-        let mut engine = Self {
-            machine: machine.clone(),
+        drop(held);
+        Ok(Self {
+            machine,
             precision,
             memory: vec![first],
-            layers: Vec::new(),
+            layers,
+            sparse,
             passes: Passes::default(),
             losses: Losses::default(),
             stretches: Vec::new(),
@@ -103,12 +132,7 @@ impl CardEngine {
             answers: None,
             fault: None,
             places,
-        };
-        let uploaded = engine.upload_masks(&mut **held, network, plan, &mut layers);
-        drop(held);
-        uploaded?;
-        engine.layers = layers;
-        Ok(engine)
+        })
     }
 
     fn upload_masks(
@@ -116,10 +140,9 @@ impl CardEngine {
         machine: &mut dyn Machine,
         network: &Network,
         plan: &Plan,
-        layers: &mut [Option<Layer>],
-    ) -> Result<(), CudaError> {
+    ) -> Result<Address, CudaError> {
         let mut at = self.places.masks;
-        for (layer, step) in layers.iter_mut().zip(&plan.steps) {
+        for (layer, step) in self.layers.iter_mut().zip(&plan.steps) {
             let (Some(layer), Work::Conv { weight, .. }) = (layer, &step.work) else { continue };
             let mask = MaskBits::of(&network.parameters[*weight].mask);
             if mask.bits.is_empty() {
@@ -135,7 +158,25 @@ impl CardEngine {
         let normal = self.places.normal;
         self.bytes.give(machine, normal, &description.mean, f32::to_le_bytes)?;
         let behind = normal.at(description.mean.len());
-        self.bytes.give(machine, behind, &scales, f32::to_le_bytes)
+        self.bytes.give(machine, behind, &scales, f32::to_le_bytes)?;
+        Ok(at)
+    }
+
+    /// Uploads the lists of sparse passes, from `at` on; `mask` gives the mask of a parameter.
+    fn upload_lists<'a>(
+        &mut self,
+        machine: &mut dyn Machine,
+        (plan, mut at): (&Plan, Address),
+        mask: impl Fn(usize) -> &'a Mask,
+    ) -> Result<(), CudaError> {
+        for ((layer, sparse), step) in self.layers.iter().zip(&mut self.sparse).zip(&plan.steps) {
+            let (Some(layer), Some(sparse)) = (layer, sparse) else { continue };
+            let Work::Conv { weight, .. } = &step.work else { continue };
+            let words = sparse.put(*layer, mask(*weight), at);
+            self.bytes.give(machine, at, &words, u32::to_le_bytes)?;
+            at = at.at(words.len());
+        }
+        Ok(())
     }
 
     pub fn fault(&self) -> Option<&CudaError> {
@@ -168,10 +209,10 @@ impl CardEngine {
         machine: &mut dyn Machine,
         pass: Pass,
     ) -> Result<(), CudaError> {
-        let Self { places, layers, precision, stretches, passes, .. } = self;
+        let Self { places, layers, sparse, precision, stretches, passes, .. } = self;
         let (precision, samples) = (*precision, pass.samples);
         let mut walk =
-            Walk { plan, network, places, layers, stretches, precision, machine, samples };
+            Walk { plan, network, places, layers, sparse, stretches, precision, machine, samples };
         passes.run(pass, &mut walk)
     }
 

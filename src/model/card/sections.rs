@@ -1,14 +1,15 @@
-//! An engine's weights, masks and statistics out of a model file, decoded on the device: the processor holds none of
-//! them.
+//! An engine's weights, masks and statistics out of a model file, decoded on the device. The processor has no weight
+//! of them, and a mask only where a layer's passes are sparse: it makes their lists of what the device decoded.
 
 use super::memory::mask_words;
 use super::{CardEngine, lock};
 use crate::format::{Dtype, Kind, ModelFile, Raw};
 use crate::model::outline::Outline;
 use crate::model::plan::{Plan, Work};
+use crate::sparse::Mask;
 use crate::sparse::cuda::{
-    Address, CudaError, Encoded, FAULT_BYTES, MaskAt, Precision, Source, Spelling, Tier, Values,
-    broken_rule,
+    Address, CudaError, Encoded, FAULT_BYTES, Machine, MaskAt, Precision, Source, SparseBelow,
+    Spelling, Tier, Values, broken_rule,
 };
 
 /// A tensor on its way: its name, its bytes, and where masks and values go.
@@ -22,39 +23,54 @@ impl CardEngine {
     /// As there, or if the device finds the bytes to break a rule.
     pub fn of_file(
         (outline, plan): (&Outline, &Plan),
-        (ordinal, precision): (u32, Precision),
-        (file, first): (&ModelFile, Tier),
+        (ordinal, how): (u32, (Precision, SparseBelow)),
+        from: (&ModelFile, Tier),
     ) -> Result<(Self, Tier), CudaError> {
-        let mut engine = Self::new(&outline.network, plan, ordinal, precision)?;
-        let masks = engine.place_masks(outline, plan);
-        let parts = engine.parts(outline, &masks);
+        let mut engine = Self::bare(&outline.network, plan, ordinal, how)?;
         let machine = engine.machine.clone();
         let mut held = lock(&machine);
-        let faults = held.allocate((FAULT_BYTES * parts.len()) as u64)?;
+        let made = engine.decode(&mut **held, (outline, plan), from);
+        // Whoever drops an engine asks for the device again.
+        drop(held);
+        let tier = made?;
+        // They stay what they are: nobody uploads any.
+        engine.kept = true;
+        Ok((engine, tier))
+    }
+
+    fn decode(
+        &mut self,
+        machine: &mut dyn Machine,
+        (outline, plan): (&Outline, &Plan),
+        (file, first): (&ModelFile, Tier),
+    ) -> Result<Tier, CudaError> {
+        // Every mask of an outline looks whole: what is left to upload is how samples are normalised.
+        self.upload_masks(machine, &outline.network, plan)?;
+        let (masks, lists) = self.place_masks(outline, plan);
+        let parts = self.parts(outline, &masks);
+        let faults = machine.allocate((FAULT_BYTES * parts.len()) as u64)?;
         let mut said = vec![0; FAULT_BYTES * parts.len()];
-        let read = held.reading(file.payloads(), first, &mut |machine, at| {
+        let read = machine.reading(file.payloads(), first, &mut |machine, at| {
             for (part, &(_, raw, mask, values)) in parts.iter().enumerate() {
                 let faults = Address(faults.0 + (FAULT_BYTES * part) as u64);
                 encoded(raw, at).decode(machine, mask, values, faults)?;
             }
             machine.download(faults, &mut said)
         });
-        held.release(faults);
-        // Whoever drops an engine asks for the device again.
-        drop(held);
+        machine.release(faults);
         let tier = read?;
         for (words, &(tensor, ..)) in said.chunks_exact(FAULT_BYTES).zip(&parts) {
             if let Some(rule) = broken_rule(words) {
                 return Err(CudaError::Decode { tensor: tensor.into(), rule });
             }
         }
-        // They stay what they are: nobody uploads any.
-        engine.kept = true;
-        Ok((engine, tier))
+        let masks = self.listed_masks(machine, outline, plan)?;
+        self.upload_lists(machine, (plan, lists), |parameter| &masks[parameter])?;
+        Ok(tier)
     }
 
-    /// Gives each masked layer its place; says where each parameter's mask goes.
-    fn place_masks(&mut self, outline: &Outline, plan: &Plan) -> Vec<MaskAt> {
+    /// Gives each masked layer its place. Says where each parameter's mask goes, and what comes behind them.
+    fn place_masks(&mut self, outline: &Outline, plan: &Plan) -> (Vec<MaskAt>, Address) {
         let parameters = &outline.network.parameters;
         let mut masks = vec![MaskAt::default(); parameters.len()];
         let mut at = self.places.masks;
@@ -67,7 +83,28 @@ impl CardEngine {
                 at = at.at(2 * words);
             }
         }
-        masks
+        (masks, at)
+    }
+
+    /// The masks of layers with sparse passes, whose lists the processor makes; of others, the outline's.
+    fn listed_masks(
+        &mut self,
+        machine: &mut dyn Machine,
+        outline: &Outline,
+        plan: &Plan,
+    ) -> Result<Vec<Mask>, CudaError> {
+        let mut masks = outline.network.masks();
+        for ((layer, sparse), step) in self.layers.iter().zip(&self.sparse).zip(&plan.steps) {
+            let (Some(layer), Some(_)) = (layer, sparse) else { continue };
+            let Work::Conv { weight, .. } = step.work else { continue };
+            let mask = &mut masks[weight];
+            if layer.mask != MaskAt::default() {
+                let words = mask.len().div_ceil(32);
+                let bits = self.bytes.take(machine, layer.mask.bits, 4 * words)?;
+                *mask = Mask::from_fn(mask.len(), |at| bits[at / 8] >> (at % 8) & 1 == 1);
+            }
+        }
+        Ok(masks)
     }
 
     /// Every tensor of the network and its places.

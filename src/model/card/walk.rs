@@ -6,7 +6,8 @@ use super::pass::Stretch;
 use crate::model::network::Network;
 use crate::model::plan::{Handing, Place, Plan, StepPlan, Work};
 use crate::sparse::cuda::{
-    self, Address, CudaError, Layer, Machine, Norm, NormBackward, Pool, Precision, Tensor,
+    self, Address, CudaError, Layer, Machine, Norm, NormBackward, Pool, Precision, SparseLayer,
+    Tensor,
 };
 
 /// What steps work on.
@@ -16,6 +17,7 @@ pub(super) struct Walk<'a> {
     pub network: &'a Network,
     pub places: &'a Places,
     pub layers: &'a [Option<Layer>],
+    pub sparse: &'a [Option<SparseLayer>],
     pub stretches: &'a [Stretch],
     pub precision: Precision,
     pub machine: &'a mut dyn Machine,
@@ -95,6 +97,11 @@ impl Walk<'_> {
                 let bias = bias.map_or(Address::default(), |bias| self.value(bias));
                 let weights = [self.value(*weight), bias];
                 let (precision, scratch) = (self.precision, self.places.scratch);
+                if let Some(sparse) = &self.sparse[at]
+                    && sparse.forward(self.machine, weights, (x, y), step.relu, scratch)?
+                {
+                    return Ok(());
+                }
                 layer.forward(self.machine, precision, weights, (x, y), step.relu, scratch)
             }
             Work::Relu => cuda::relu(self.machine, x, y),
@@ -193,7 +200,13 @@ impl Walk<'_> {
         let x = self.kept(self.plan.steps[at].inputs[0]);
         let (precision, partials) = (self.precision, self.places.partials);
         let to = self.slope(weight);
-        layer.weight_gradient(self.machine, precision, (dy, x), to, partials)?;
+        let done = match &self.sparse[at] {
+            Some(sparse) => sparse.weight_gradient(self.machine, (dy, x), to, partials)?,
+            None => false,
+        };
+        if !done {
+            layer.weight_gradient(self.machine, precision, (dy, x), to, partials)?;
+        }
         match bias {
             Some(bias) => {
                 let to = self.slope(bias);
@@ -218,6 +231,11 @@ impl Walk<'_> {
                 let Some(layer) = self.layers[at] else { return Ok(()) };
                 let values = self.value(*weight);
                 let (precision, scratch) = (self.precision, self.places.scratch);
+                if let Some(sparse) = &self.sparse[at]
+                    && sparse.input_gradient(self.machine, values, (dy, dx), accumulate, scratch)?
+                {
+                    return Ok(());
+                }
                 layer.input_gradient(self.machine, precision, values, (dy, dx), accumulate, scratch)
             }
             // What a batch norm reads besides its input is added, and it has closed `dy`.

@@ -12,7 +12,7 @@ pub const OPTIONS: [&str; 5] =
     ["--std=c++17", "--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// One file for each kind of work, in the order in which they are compiled as one unit.
-pub const SOURCES: [(&str, &str); 10] = [
+pub const SOURCES: [(&str, &str); 12] = [
     ("common.cuh", include_str!("kernels/common.cuh")),
     ("packed.cu", include_str!("kernels/packed.cu")),
     ("conv.cu", include_str!("kernels/conv.cu")),
@@ -22,6 +22,8 @@ pub const SOURCES: [(&str, &str); 10] = [
     ("pool.cu", include_str!("kernels/pool.cu")),
     ("tokens.cu", include_str!("kernels/tokens.cu")),
     ("attention.cu", include_str!("kernels/attention.cu")),
+    ("sparse_conv.cu", include_str!("kernels/sparse_conv.cu")),
+    ("sparse_gradient.cu", include_str!("kernels/sparse_gradient.cu")),
     ("decode.cu", include_str!("kernels/decode.cu")),
 ];
 
@@ -90,6 +92,9 @@ kernels! {
     AttentionDescend = "attention_descend",
     AttentionSums = "attention_sums",
     AttentionBiasSums = "attention_bias_sums",
+    SparseConv = "sparse_conv",
+    GatherValues = "gather_values",
+    SparseGradient = "sparse_gradient",
     DecodeBitmap = "decode_bitmap",
     DecodeTiles = "decode_tiles",
     DecodeNOfM = "decode_n_of_m",

@@ -176,7 +176,12 @@ impl Layer {
 
     /// The input gradient at the places `phase`, `phase + stride`, ... of both directions; none if there
     /// are no such places, or no tap meets them.
-    fn phase(&self, phase: [usize; 2], dy: Tensor, dx: Tensor) -> Option<(Lattice, Matrix)> {
+    pub(super) fn phase(
+        &self,
+        phase: [usize; 2],
+        dy: Tensor,
+        dx: Tensor,
+    ) -> Option<(Lattice, Matrix)> {
         let ConvShape { kernel, stride, padding, .. } = self.shape;
         let first = |d: usize| (phase[d] + padding[d]) % stride[d];
         let taps = |d: usize| kernel[d].saturating_sub(first(d)).div_ceil(stride[d]);
@@ -210,7 +215,7 @@ impl Layer {
     }
 
     /// Whether the kernel covers the whole input, so that each weight meets one place only.
-    fn covers(&self) -> bool {
+    pub(super) fn covers(&self) -> bool {
         let [_, height, width] = self.input;
         self.shape.kernel == [height, width]
             && self.shape.padding == [0, 0]
@@ -329,7 +334,7 @@ impl Layer {
         sum_partials(machine, partials, gradient, channels, count)
     }
 
-    fn check(&self, x: Tensor, y: Tensor) {
+    pub(super) fn check(&self, x: Tensor, y: Tensor) {
         let [height, width] = self.output();
         assert_eq!(x.shape, self.input, "the input of another layer");
         assert_eq!(y.shape, [self.shape.filters, height, width], "the output of another layer");

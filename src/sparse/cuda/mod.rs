@@ -19,11 +19,13 @@ mod arguments;
 mod attention;
 pub mod cache;
 mod card;
+mod choice;
 mod compile;
 mod decode;
 mod driver;
 mod error;
 mod fetching;
+mod index;
 mod kernel;
 mod layer;
 mod library;
@@ -32,15 +34,19 @@ mod mask_bits;
 mod norm;
 mod nvrtc;
 mod open;
+mod pass;
 mod pointwise;
 mod precision;
 mod product;
+mod sparse;
 mod staging;
 mod tensor;
+mod tile;
 mod tokens;
 
 pub use attention::{Attention, AttentionBackward};
 pub use card::Card;
+pub use choice::SparseBelow;
 pub use compile::{Embedded, Form, Modules, Target, Unit};
 pub use decode::{Encoded, FAULT_BYTES, Source, Spelling, Values, broken_rule};
 pub use error::CudaError;
@@ -58,6 +64,7 @@ pub use pointwise::{
     pad_shortcut_backward, rates, relu, relu_backward, update,
 };
 pub use precision::Precision;
+pub use sparse::SparseLayer;
 pub use tensor::Tensor;
 pub use tokens::{
     RowNorm, RowNormBackward, add_position, gelu, gelu_backward, merge, merge_backward,

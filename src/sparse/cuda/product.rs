@@ -28,6 +28,7 @@ pub(super) struct Matrix {
 
 /// What a pass of [`Kernel::ConvF32`] and its like reads and writes, along height and width; fields are those of
 /// `Conv` in `kernels/conv.cu`.
+#[derive(Clone, Debug)]
 pub(super) struct Lattice {
     pub places: [usize; 2],
     pub out: [usize; 3],

@@ -90,7 +90,8 @@ fn html(first: &Chapter, second: &Chapter) -> String {
         person: first.who.clone(),
         member: second.who.clone(),
         seed: 1,
-        isa: Isa::best(),
+        compute: Isa::best().into(),
+        fallen: None,
     };
     let (base, bytes) = (&network, [138_600, 13_000]);
     Told { cast: &cast, first, second, base, bytes, seconds: 9.0 }.page().html()
