@@ -16,6 +16,8 @@ Parts, in this order; a part that fails is told, and the rest goes on:
   ours      `unlearn bench step` of each precision, sparsity and batch
   torch     benches/gpu_step.py of the same precisions and batches
   again     as `ours`: what the machine did meanwhile shows between the two
+  passes    at the middle batch, ours with no pass sparse, with every one, and with each of the three alone: what the
+            program's choice, a prediction, is to be held against
   joules    where nvidia-smi tells power.draw: watts over a long run of one step of ours and PyTorch's fastest
   table     gpu.json and gpu.md from what lies in --out, of earlier calls too
 
@@ -43,8 +45,11 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARTS = ["tests", "memcheck", "ours", "torch", "again", "joules", "table"]
+PARTS = ["tests", "memcheck", "ours", "torch", "again", "passes", "joules", "table"]
 PRECISIONS, MODES = ["tf32", "bf16", "f16", "f32"], ["eager", "graph", "compiled"]
+# Which passes are sparse, as --device takes it.
+PASSES = {"chosen": None, "none": "0", "all": "inf", "forward": "inf,0,0", "input gradient": "0,inf,0",
+          "weight gradient": "0,0,inf"}
 
 
 def card(ordinal):
@@ -135,10 +140,10 @@ class Work:
         said = self.run("memcheck", checker, "--tool", "memcheck", "--error-exitcode", 9, *words)
         self.keep("memcheck", [{"said": "no error" if said is not None else "failed"}])
 
-    def words(self, precision, sparsity, batch, model=None, warm_up=None, steps=None):
+    def words(self, precision, sparsity, batch, model=None, warm_up=None, steps=None, sparse=None):
         args = self.args
         return [args.program, "bench", "step", "--model", model or args.model, "--batch", batch, "--sparsity", sparsity,
-                "--device", f"cuda:{args.device}/{precision}",
+                "--device", f"cuda:{args.device}/{precision}" + (f"/sparse={sparse}" if sparse else ""),
                 "--warm-up", args.warm_up if warm_up is None else warm_up,
                 "--repetitions", steps or args.steps, "--json"]
 
@@ -158,6 +163,18 @@ class Work:
 
     def again(self):
         self.ours("again")
+
+    def passes(self):
+        args, rows = self.args, []
+        batch = args.batch[len(args.batch) // 2]
+        thin = [sparsity for sparsity in args.sparsity if sparsity > 0]
+        for precision, sparsity in itertools.product(args.precision, thin):
+            row = {"batch": batch, "precision": precision, "sparsity": sparsity, "step_seconds": {}}
+            for name, sparse in PASSES.items():
+                said = self.run(f"sparse passes: {name}", *self.words(precision, sparsity, batch, sparse=sparse))
+                row["step_seconds"][name] = said and json.loads(said)["step_seconds"]
+            rows.append(row)
+            self.keep("passes", rows)
 
     def torch(self):
         args, result = self.args, self.args.out / "gpu_step.json"
@@ -338,6 +355,11 @@ def page(head, about, pairs, made, theirs):
             [row["batch"], row["precision"], way(row), row.get("failed") or f"left out: {row['left_out']}", "–"]
             for row in theirs]
     parts.append(table(["batch", "precision", "PyTorch", "ms a step", "peak MB"], rows))
+    if passes := made.get("passes"):
+        rows = [[row["batch"], row["precision"], f"{100 * row['sparsity']:g} %",
+                 *[f"{1e3 * seconds:.3f}" if seconds else "–" for seconds in row["step_seconds"].values()]]
+                for row in passes["rows"]]
+        parts.append(table(["sparse passes, batch", "precision", "sparsity", *[f"ms, {name}" for name in PASSES]], rows))
     if joules := made.get("joules"):
         rows = [[row.get("who", row.get("said")), row.get("batch", "–"), row.get("precision", "–"),
                  *[f"{row[key]:.3f}" if row.get(key) else "–" for key in ["watts", "joules_a_step"]]]

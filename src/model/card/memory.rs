@@ -52,13 +52,13 @@ pub(super) struct Places {
 pub struct CardBytes {
     /// Activations and their gradients.
     pub activations: u64,
-    /// Weights, masks, lists of weights and running statistics.
+    /// Weights, masks and running statistics.
     pub weights: u64,
     /// Gradients of weights.
     pub gradient: u64,
     /// Momenta. The weights that an l1 term pulls to come on top, as many bytes again, when they are given.
     pub state: u64,
-    /// One layer laid out dense, parts of sums, and what comes in.
+    /// One layer laid out dense, the lists of those that are not, parts of sums, and what comes in.
     pub scratch: u64,
 }
 
@@ -136,6 +136,9 @@ impl Places {
             rates: cursor.take(3, scratch),
             bytes: CardBytes::default(),
         };
+        // They lie behind the masks, and are what sparse passes have instead of a dense layer.
+        let lists = 4 * lists as u64;
+        (bytes.weights, bytes.scratch) = (bytes.weights - lists, bytes.scratch + lists);
         places.bytes = bytes;
         places
     }
