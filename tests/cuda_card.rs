@@ -79,12 +79,22 @@ impl Fake {
         Card::open(0, &self.modules(None)).unwrap()
     }
 
-    fn live(&self) -> c_long {
+    fn count(&self, name: &str) -> c_long {
         // SAFETY: the type is that of driver.c.
-        let live: Symbol<'_, unsafe extern "C" fn() -> c_long> =
-            unsafe { self.library.get("fake_live") }.unwrap();
+        let count: Symbol<'_, unsafe extern "C" fn() -> c_long> =
+            unsafe { self.library.get(name) }.unwrap();
         // SAFETY: it takes nothing.
-        unsafe { live() }
+        unsafe { count() }
+    }
+
+    /// What was made and not given back.
+    fn live(&self) -> c_long {
+        self.count("fake_live")
+    }
+
+    /// Pieces of memory that were given back, and those of them that held anything but zeros then.
+    fn returned(&self) -> [c_long; 2] {
+        ["fake_returned", "fake_dirty"].map(|name| self.count(name))
     }
 
     /// How often a function was called; of all functions, for "".
@@ -246,6 +256,48 @@ fn a_copy_that_is_not_waited_for_comes_as_it_was_and_its_place_is_used_again() {
         let _ = card.recorded();
     }
     assert_eq!(fake.live(), before, "something was not given back");
+}
+
+#[test]
+fn what_is_given_back_was_overwritten() {
+    let fake = fake!();
+    let before = fake.returned();
+    let since = || [0, 1].map(|at| fake.returned()[at] - before[at]);
+    let filled = |card: &mut Card, len: usize| {
+        let at = card.allocate(len as u64).unwrap();
+        card.upload(at, &vec![7; len]).unwrap();
+        at
+    };
+    let mut card = fake.card();
+    let (first, kept) = (filled(&mut card, 100_001), filled(&mut card, 3_000_000));
+    let fetched = card.fetch(first, 5000).unwrap();
+    card.collect(fetched, &mut [0; 5000]).unwrap();
+    let under_way = card.fetch(first, 5000).unwrap();
+    card.release(first);
+    assert_eq!(since(), [1, 0], "one that is released");
+    // What a recording held back goes when it has ended.
+    let recorded = filled(&mut card, 64);
+    card.record().unwrap();
+    card.release(recorded);
+    let _ = card.recorded();
+    assert_eq!(since(), [2, 0]);
+    // Four buffers of uploads, one place of what was fetched and never collected, and what is still held.
+    let _ = (kept, under_way);
+    drop(card);
+    assert_eq!((since(), fake.live()), ([8, 0], 0));
+    // A driver that refuses gets it back as it is.
+    let mut card = fake.card();
+    let at = filled(&mut card, 40);
+    fake.fail("cuMemsetD8Async", 1);
+    card.release(at);
+    assert_eq!(since(), [9, 1]);
+    // So it does where the context is lost: of what is left only pinned memory is overwritten.
+    filled(&mut card, 40);
+    fake.fail("cuStreamSynchronize", 700);
+    assert!(card.wait().is_err());
+    fake.fail("cuMemsetD8Async", 700);
+    drop(card);
+    assert_eq!((since(), fake.live()), ([14, 2], 0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::ptr::null_mut;
 use cudarc::driver::sys::{CUevent, CUevent_flags, CUstream};
 
 use super::driver::Driver;
+use crate::base::scrub;
 
 /// Buffers, and bytes of each.
 const BUFFERS: usize = 4;
@@ -131,11 +132,24 @@ impl Staging {
         self.used = 0;
     }
 
-    /// Gives the memory back.
+    /// Overwrites what was uploaded.
+    ///
+    /// # Safety
+    /// Nothing of the ring is being read.
+    pub(super) unsafe fn scrub(&mut self) {
+        for buffer in &self.buffers {
+            // SAFETY: a buffer has as many bytes, and nobody else has them.
+            unsafe { scrub::place(buffer.bytes, BYTES) };
+        }
+    }
+
+    /// Gives the memory back, overwritten.
     ///
     /// # Safety
     /// The context is current, and nothing of the ring is being read.
     pub(super) unsafe fn free(&mut self, driver: &Driver) {
+        // SAFETY: the caller's promise.
+        unsafe { self.scrub() };
         for buffer in self.buffers.drain(..) {
             // SAFETY: both were made by `ready`, and nobody else has them.
             unsafe {
