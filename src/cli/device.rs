@@ -13,8 +13,8 @@ use crate::model::{Device, Engine, Mode, Network, Plan};
 use crate::sparse::cuda::{
     Capability, Card, CudaError, Modules, Precision, SparseBelow, open, opened,
 };
-use crate::train::memory::{fit, ways};
-use crate::train::{Compute, L1Form, Recipe};
+use crate::train::room::{Room, alike};
+use crate::train::{Compute, Recipe};
 
 /// What somebody wants to compute on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,8 +185,9 @@ impl Wanted {
     ) -> Result<(Compute, Option<String>), Fault> {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device.into()),
-            Device::Cuda { ordinal, .. } => runs.iter().try_fold(device.into(), |all, run| {
-                Ok(alike(all, within(network, run.0, run.1, (device, ordinal))?))
+            Device::Cuda { .. } => runs.iter().try_fold(device.into(), |all, run| {
+                let Some(room) = Room::of(device)? else { return Ok(all) };
+                Ok(alike(all, room.fit(network, run.0, run.1, |_| true)?))
             }),
         })
     }
@@ -211,46 +212,6 @@ impl Wanted {
             },
         }
     }
-}
-
-/// Two ways of one device as one that does for both.
-fn alike(one: Compute, other: Compute) -> Compute {
-    let pieces = [one.micro_batch, other.micro_batch];
-    Compute {
-        micro_batch: pieces.into_iter().flatten().min(),
-        recompute: one.recompute || other.recompute,
-        ..one
-    }
-}
-
-/// The first way within the free memory of the device.
-fn within(
-    network: &Network,
-    batch: usize,
-    recipe: &Recipe,
-    (device, ordinal): (Device, u32),
-) -> Result<Compute, CudaError> {
-    let shared = opened(ordinal)?;
-    let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (free, total) = (machine.free_memory()?, machine.facts().memory);
-    drop(machine);
-    let base = match recipe.l1.form {
-        L1Form::TowardsBase => 4 * network.values.len() as u64,
-        _ => 0,
-    };
-    let bytes = |way: Compute| {
-        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe), device);
-        bytes.map(|bytes| bytes.total() + base)
-    };
-    // What no kernel can count is told before what has no room.
-    bytes(device.into())?;
-    let found = fit(network, batch, recipe, ways(batch, device), free, |way, _| {
-        bytes(way).unwrap_or(u64::MAX)
-    });
-    found.map_err(|last| {
-        let needed = bytes(last.unwrap_or(device.into())).unwrap_or(u64::MAX);
-        CudaError::Memory { needed, free, total }
-    })
 }
 
 /// Opens a device, unless it is open.
@@ -363,16 +324,5 @@ mod tests {
             assert!(refused.contains("--device cpu"), "{refused}");
         }
         assert!(Wanted::of_home("gpu").unwrap_err().contains("expected cpu, auto"));
-    }
-
-    #[test]
-    fn runs_that_are_computed_alike_go_in_the_smallest_pieces_of_any() {
-        let way =
-            |micro_batch, recompute| Compute { micro_batch, recompute, ..setting::isa().into() };
-        let [whole, big, small] = [way(None, false), way(Some(48), false), way(Some(16), true)];
-        assert_eq!(alike(whole, whole), whole);
-        assert_eq!(alike(whole, big), big);
-        assert_eq!(alike(small, big), small);
-        assert_eq!(alike(way(None, true), big), way(Some(48), true));
     }
 }

@@ -8,6 +8,7 @@ mod emulator;
 mod bed;
 mod emulated;
 mod engine;
+mod homes;
 mod layers;
 mod learning;
 mod norms;
