@@ -155,7 +155,12 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 int cuDevicePrimaryCtxRetain(void **context, int device) { CALLED live++; *context = (void *)(intptr_t)device; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int device) { CALLED live--; return device < 40; }
 int cuCtxSetCurrent(void *context) { CALLED current = context; return 0; }
-int cuMemGetInfo_v2(size_t *free, size_t *total) { WITH_CONTEXT *free = 123456; *total = 1u << 30; return 0; }
+int cuMemGetInfo_v2(size_t *free, size_t *total) {
+    const char *room = getenv("FAKE_FREE");
+    WITH_CONTEXT *free = room ? strtoul(room, NULL, 10) : 123456;
+    *total = 1u << 30;
+    return 0;
+}
 int cuMemAlloc_v2(address *at, size_t bytes) {
     WITH_CONTEXT if (!bytes) return 1;
     if (bytes > 1u << 30) return 2;

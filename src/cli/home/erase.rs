@@ -93,7 +93,7 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
+    let device = args.device.open()?;
     if let Some(path) = &args.ticket {
         if path.exists() {
             return Err(Fault::Usage(format!(
@@ -130,7 +130,13 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         Some(path) if !args.dry_run => with_ticket(how, path)?,
         _ => how,
     };
-    let asked = super::ask_within(&args.place.home, Call::Erase(how), Some(&args.budget), out);
+    let asked = super::ask_within(
+        &args.place.home,
+        Call::Erase(how),
+        Some(&args.budget),
+        Some(device),
+        out,
+    );
     if let Some(path) = args.ticket.as_deref().filter(|_| !args.dry_run) {
         match &asked {
             Ok(value) => write_ticket(path, &value["tickets"])?,
