@@ -234,18 +234,22 @@ fn words_for_a_device_that_are_wrong_or_that_nothing_answers_to_are_refused() {
         let words = format!("{TRAIN} made --device {wrong}");
         refused(home.path(), &words, 2, &[wrong, "--device", "expected cpu, auto, or cuda"]);
     }
-    // What meets people's samples is refused before it looks at anything.
-    for words in [
-        "init --home home --base base.esm",
+    // What learns nothing is refused before it looks at anything.
+    for words in ["init --home home --base base.esm", "predict --home home"] {
+        let why = ["nothing is learnt here", "use --device cpu"];
+        refused(home.path(), &format!("{words} --device cuda"), 2, &why);
+        refused(home.path(), &format!("{words} --device gpu"), 2, &["expected cpu, auto"]);
+    }
+    // So is what learns, where the device cannot be had: before it looks at the home, of which there is none.
+    let learning = [
         "adapt --home home",
-        "predict --home home",
-        "erase --home home --subject anna",
+        "erase --home home --subject anna --ticket ticket.json",
         "resume --home home",
         "serve --home home",
+        "worker --home home",
         "bench erase --base base.esm --data made --household p01,p02 --leaves p01 --out homes",
-    ] {
-        let why = ["a home computes on the processor", "use --device cpu"];
-        refused(home.path(), &format!("{words} --device cuda"), 2, &why);
+    ];
+    for words in learning {
         refused(home.path(), &format!("{words} --device gpu"), 2, &["expected cpu, auto"]);
     }
     refused(home.path(), "bench tune --out k.toml --device cuda", 2, &["--device"]);
@@ -258,6 +262,12 @@ fn words_for_a_device_that_are_wrong_or_that_nothing_answers_to_are_refused() {
     refused(home.path(), &format!("{FORGET} --scenario class=0 --device cuda:0/f32"), 4, &none);
     let evaluate = "evaluate --model base.esm --data made --scenario class=0 --device cuda";
     refused(home.path(), evaluate, 4, &none);
+    for words in learning {
+        refused(home.path(), &format!("{words} --device cuda:0/f32"), 4, &none);
+    }
+    for made in ["home", "homes", "ticket.json"] {
+        assert!(!home.path().join(made).exists(), "{made} was made");
+    }
     for words in [
         "bench step --model cnn16 --batch 4",
         "bench latency --model cnn16",

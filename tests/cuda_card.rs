@@ -7,10 +7,12 @@ mod common;
 
 use std::ffi::{CString, c_char, c_int, c_long};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
+use common::program::{command, done, files, json};
+use common::stage::{Server, Stage};
 use libloading::{Library, Symbol};
 use tempfile::TempDir;
 use unlearn::sparse::cuda::{Address, Arg, Card, CudaError, Grid, Kernel, Machine, Modules, cache};
@@ -79,12 +81,22 @@ impl Fake {
         Card::open(0, &self.modules(None)).unwrap()
     }
 
-    fn live(&self) -> c_long {
+    fn count(&self, name: &str) -> c_long {
         // SAFETY: the type is that of driver.c.
-        let live: Symbol<'_, unsafe extern "C" fn() -> c_long> =
-            unsafe { self.library.get("fake_live") }.unwrap();
+        let count: Symbol<'_, unsafe extern "C" fn() -> c_long> =
+            unsafe { self.library.get(name) }.unwrap();
         // SAFETY: it takes nothing.
-        unsafe { live() }
+        unsafe { count() }
+    }
+
+    /// What was made and not given back.
+    fn live(&self) -> c_long {
+        self.count("fake_live")
+    }
+
+    /// Pieces of memory that were given back, and those of them that held anything but zeros then.
+    fn returned(&self) -> [c_long; 2] {
+        ["fake_returned", "fake_dirty"].map(|name| self.count(name))
     }
 
     /// How often a function was called; of all functions, for "".
@@ -267,6 +279,48 @@ fn a_copy_that_is_not_waited_for_comes_as_it_was_and_its_place_is_used_again() {
         let _ = card.recorded();
     }
     assert_eq!(fake.live(), before, "something was not given back");
+}
+
+#[test]
+fn what_is_given_back_was_overwritten() {
+    let fake = fake!();
+    let before = fake.returned();
+    let since = || [0, 1].map(|at| fake.returned()[at] - before[at]);
+    let filled = |card: &mut Card, len: usize| {
+        let at = card.allocate(len as u64).unwrap();
+        card.upload(at, &vec![7; len]).unwrap();
+        at
+    };
+    let mut card = fake.card();
+    let (first, kept) = (filled(&mut card, 100_001), filled(&mut card, 3_000_000));
+    let fetched = card.fetch(first, 5000).unwrap();
+    card.collect(fetched, &mut [0; 5000]).unwrap();
+    let under_way = card.fetch(first, 5000).unwrap();
+    card.release(first);
+    assert_eq!(since(), [1, 0], "one that is released");
+    // What a recording held back goes when it has ended.
+    let recorded = filled(&mut card, 64);
+    card.record().unwrap();
+    card.release(recorded);
+    let _ = card.recorded();
+    assert_eq!(since(), [2, 0]);
+    // Four buffers of uploads, one place of what was fetched and never collected, and what is still held.
+    let _ = (kept, under_way);
+    drop(card);
+    assert_eq!((since(), fake.live()), ([8, 0], 0));
+    // A driver that refuses gets it back as it is.
+    let mut card = fake.card();
+    let at = filled(&mut card, 40);
+    fake.fail("cuMemsetD8Async", 1);
+    card.release(at);
+    assert_eq!(since(), [9, 1]);
+    // So it does where the context is lost: of what is left only pinned memory is overwritten.
+    filled(&mut card, 40);
+    fake.fail("cuStreamSynchronize", 700);
+    assert!(card.wait().is_err());
+    fake.fail("cuMemsetD8Async", 700);
+    drop(card);
+    assert_eq!((since(), fake.live()), ([14, 2], 0));
 }
 
 #[test]
@@ -567,4 +621,66 @@ fn board_tells_the_devices() {
     let page = say("board");
     assert!(page.contains("\ncuda:0        Made Orin, compute capability 8.7"), "{page}");
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+}
+
+#[test]
+fn a_home_whose_device_fails_is_as_it_was_and_a_server_goes_on_without() {
+    let fake = fake!();
+    let served = |stage: &Stage| stage.status()["served"].clone();
+    let on_the_processor = served(&Stage::adapted());
+    let there = |stage: &Stage, words: &str| {
+        let mut command = command(stage.path(), words);
+        command.env("LD_LIBRARY_PATH", fake.path.parent().unwrap()).env("FAKE_FREE", "100000000");
+        command
+    };
+    let fresh = || {
+        let stage = Stage::new();
+        done(stage.path(), "ingest --home home --input samples.jsonl");
+        stage
+    };
+    // The stand-in opens, from within a process that closes itself then, and has no kernels of ours.
+    let stage = fresh();
+    let before = (files(&stage.at("home/slots")), served(&stage));
+    let words = "adapt --home home --epochs 3 --batch 16 --device cuda/f32";
+    let fails = |mut command: Command, code, word| {
+        let failed = command.output().unwrap();
+        let said = String::from_utf8_lossy(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(code), "{said}");
+        assert!(said.contains(word), "{said}");
+        assert!((files(&stage.at("home/slots")), served(&stage)) == before);
+    };
+    let mut small = there(&stage, words);
+    small.env("FAKE_FREE", "1000");
+    fails(small, 4, "1000 of");
+    let under_way = || stage.status()["under_way"]["adaptation"].clone();
+    assert!(under_way().is_null(), "nothing was ordered");
+    fails(there(&stage, words), 4, "NVRTC");
+    assert_eq!(under_way(), true);
+    done(stage.path(), "resume --home home");
+    assert_eq!(served(&stage), on_the_processor, "and not what the device began");
+    // A server lets the processor learn, and says so: where a worker failed, and where steps were timed.
+    let stage = fresh();
+    for (words, named) in [
+        ("adapt --home home --epochs 3 --batch 16", true),
+        ("erase --home home --subject h2", false),
+    ] {
+        let mut serve = there(&stage, "serve --home home --device cuda/f32");
+        let mut server = Server::begin(serve.stderr(Stdio::piped()));
+        if named {
+            let refused = there(&stage, &format!("{words} --device cuda/f32")).output().unwrap();
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{said}");
+            assert!(said.contains("give --device to `unlearn serve`"), "{said}");
+        }
+        let told = json(stage.path(), words);
+        match named {
+            true => assert_eq!(served(&stage), on_the_processor),
+            false => assert_eq!(told["erased"]["guarantee"], "exact-replay", "{told}"),
+        }
+        let mut log = server.0.stderr.take().unwrap();
+        drop(server);
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut log, &mut said).unwrap();
+        assert!(said.contains("cuda:0 failed; the processor learns from here on"), "{said}");
+    }
 }

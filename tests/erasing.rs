@@ -206,5 +206,5 @@ fn work_that_names_a_cuda_device_begins_anew_on_the_processor() {
     assert!(work.plan.starts_with("cpu/"), "{}", work.plan);
     let elsewhere = Work { plan: "cuda:0/8.7/tf32".into(), ..work.clone() };
     let [here, there] = [work, elsewhere].map(|work| home.execute(&work, &mut ()).unwrap().id);
-    assert_eq!(here, there, "no home computes on a device that keeps what samples leave in it");
+    assert_eq!(here, there, "this home computes on the processor");
 }

@@ -58,8 +58,7 @@ fn a_life_in_commands() {
     assert!(kept.contains("vault.redb") && !kept.contains("h2"), "{kept}");
     let asked = run(stage.path(), "predict --home home --input samples.jsonl --device auto");
     assert_eq!(asked.code, Some(0), "{asked:?}");
-    let said =
-        "note: --device auto: the processor computed, because: a home computes on the processor";
+    let said = "note: --device auto: the processor computed, because: nothing is learnt here";
     assert!(asked.err.starts_with(said) && asked.err.lines().count() == 1, "{asked:?}");
     let names: Vec<String> = stage.status()["subjects"]
         .as_array()

@@ -27,6 +27,17 @@ pub fn stack() {
     black_box(&mut room);
 }
 
+/// Overwrites memory that no allocator of ours gave, such as a driver's, before it is given back.
+///
+/// # Safety
+/// `len` bytes at `at` may be written, and nobody else has them.
+pub unsafe fn place(at: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { at.write_bytes(0, len) };
+    // Someone might look at it, as above.
+    black_box(at);
+}
+
 /// The system's allocator, and overwriting.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scrubbing;

@@ -2,6 +2,7 @@
 //!
 //! Owns the words of the option, and the opening of a CUDA device for the rest of the process.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -13,8 +14,8 @@ use crate::model::{Device, Engine, Mode, Network, Plan};
 use crate::sparse::cuda::{
     Capability, Card, CudaError, Modules, Precision, SparseBelow, open, opened,
 };
-use crate::train::memory::{fit, ways};
-use crate::train::{Compute, L1Form, Recipe};
+use crate::train::room::{Room, alike};
+use crate::train::{Compute, Recipe};
 
 /// What somebody wants to compute on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,25 +46,98 @@ pub(super) struct DeviceArgs {
     pub device: Wanted,
 }
 
-/// Why a home does not compute on a CUDA device.
-const HOME: &str = "a home computes on the processor: what people's samples leave in a CUDA device's memory is not overwritten when it is given back";
+/// Why a command does not compute on a CUDA device.
+const STILL: &str = "nothing is learnt here, which is what a CUDA device is for";
 
-/// The option, of commands that meet people's samples.
+/// The option, of commands of a home that learn nothing.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
-pub(super) struct HomeDeviceArgs {
-    /// What to compute on: the processor, by either word. A CUDA device is refused: what people's samples
-    /// leave in its memory is not overwritten when it is given back
-    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_home, help_heading = "Device")]
+pub(super) struct StillDeviceArgs {
+    /// What to compute on: the processor, by either word. Nothing is learnt here, which is what a CUDA
+    /// device is for
+    #[arg(long, value_name = "cpu|auto", default_value_t, value_parser = Wanted::of_still, help_heading = "Device")]
     device: Wanted,
 }
 
-impl HomeDeviceArgs {
+impl StillDeviceArgs {
     /// Says what `auto` comes to.
     pub(super) fn say(self) {
         if self.device == Wanted::Auto {
-            say(&fallen(HOME));
+            say(&fallen(STILL));
         }
     }
+}
+
+/// The option, of commands with which a home learns.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub(super) struct HomeDeviceArgs {
+    /// What to learn on, in the words of `unlearn train`. What samples leave in a CUDA device's memory is
+    /// overwritten when it is given back; after a process was killed, it is left to the driver. Where a
+    /// server has the home, `unlearn serve` is told. The packaged service sees no device unless its unit
+    /// is opened to one
+    #[arg(long, value_name = HELP, default_value_t, value_parser = Wanted::parse, help_heading = "Device")]
+    device: Wanted,
+}
+
+/// What a home is to learn on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub device: Device,
+    /// Whether somebody named a CUDA device.
+    named: bool,
+}
+
+impl HomeDeviceArgs {
+    /// Opens it: before the process closes itself, because what a driver asks of the system when it is opened
+    /// is its own affair.
+    ///
+    /// # Errors
+    /// If it cannot be had.
+    pub(super) fn open(self) -> Result<Chosen, Fault> {
+        let named = matches!(self.device, Wanted::Cuda { .. });
+        Ok(Chosen { device: self.device.choose(Ok)?.0, named })
+    }
+}
+
+impl Chosen {
+    /// Refuses a device that somebody named, where another process has the home and learns on its own.
+    ///
+    /// # Errors
+    /// If one was named.
+    pub(super) fn elsewhere(self) -> Result<(), Fault> {
+        match self.named {
+            true => Err(Fault::Usage(
+                "another process has this home, and learns on what it was started with: give --device to `unlearn serve`".into(),
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The words by which a process that this one starts gets the same device; none for the processor.
+pub(super) fn words(device: Device) -> Vec<String> {
+    match device {
+        Device::Cpu(_) => Vec::new(),
+        Device::Cuda { ordinal, precision, sparse, .. } => {
+            let wanted = Wanted::Cuda { ordinal, precision: Some(precision), sparse };
+            vec!["--device".into(), wanted.to_string()]
+        }
+    }
+}
+
+/// What else it needs of the environment: which devices there are, where the driver is, and where compiled kernels
+/// are kept.
+pub(super) fn inherited(device: Device) -> impl Iterator<Item = (&'static str, OsString)> {
+    let names: &[&str] = match device {
+        Device::Cpu(_) => &[],
+        Device::Cuda { .. } => &[
+            "CUDA_VISIBLE_DEVICES",
+            "CUDA_DEVICE_ORDER",
+            "LD_LIBRARY_PATH",
+            "XDG_CACHE_HOME",
+            "HOME",
+        ],
+    };
+    names.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value)))
 }
 
 /// What is said where `auto` comes to the processor.
@@ -132,11 +206,11 @@ impl Wanted {
         Ok(Self::Cuda { ordinal, precision, sparse })
     }
 
-    /// Reads what a command that meets people's samples may compute on.
-    fn of_home(text: &str) -> Result<Self, String> {
+    /// Reads what a command that learns nothing may compute on.
+    fn of_still(text: &str) -> Result<Self, String> {
         match Self::parse(text)? {
             wanted @ (Self::Cpu | Self::Auto) => Ok(wanted),
-            Self::Cuda { .. } => Err(format!("{HOME}; use --device cpu")),
+            Self::Cuda { .. } => Err(format!("{STILL}; use --device cpu")),
         }
     }
 
@@ -185,8 +259,9 @@ impl Wanted {
     ) -> Result<(Compute, Option<String>), Fault> {
         self.choose(|device| match device {
             Device::Cpu(_) => Ok(device.into()),
-            Device::Cuda { ordinal, .. } => runs.iter().try_fold(device.into(), |all, run| {
-                Ok(alike(all, within(network, run.0, run.1, (device, ordinal))?))
+            Device::Cuda { .. } => runs.iter().try_fold(device.into(), |all, run| {
+                let Some(room) = Room::of(device)? else { return Ok(all) };
+                Ok(alike(all, room.fit(network, run.0, run.1, |_| true)?))
             }),
         })
     }
@@ -211,46 +286,6 @@ impl Wanted {
             },
         }
     }
-}
-
-/// Two ways of one device as one that does for both.
-fn alike(one: Compute, other: Compute) -> Compute {
-    let pieces = [one.micro_batch, other.micro_batch];
-    Compute {
-        micro_batch: pieces.into_iter().flatten().min(),
-        recompute: one.recompute || other.recompute,
-        ..one
-    }
-}
-
-/// The first way within the free memory of the device.
-fn within(
-    network: &Network,
-    batch: usize,
-    recipe: &Recipe,
-    (device, ordinal): (Device, u32),
-) -> Result<Compute, CudaError> {
-    let shared = opened(ordinal)?;
-    let machine = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (free, total) = (machine.free_memory()?, machine.facts().memory);
-    drop(machine);
-    let base = match recipe.l1.form {
-        L1Form::TowardsBase => 4 * network.values.len() as u64,
-        _ => 0,
-    };
-    let bytes = |way: Compute| {
-        let bytes = Engine::card_bytes(network, &way.plan(network, batch, recipe), device);
-        bytes.map(|bytes| bytes.total() + base)
-    };
-    // What no kernel can count is told before what has no room.
-    bytes(device.into())?;
-    let found = fit(network, batch, recipe, ways(batch, device), free, |way, _| {
-        bytes(way).unwrap_or(u64::MAX)
-    });
-    found.map_err(|last| {
-        let needed = bytes(last.unwrap_or(device.into())).unwrap_or(u64::MAX);
-        CudaError::Memory { needed, free, total }
-    })
 }
 
 /// Opens a device, unless it is open.
@@ -354,25 +389,29 @@ mod tests {
     }
 
     #[test]
-    fn what_meets_people_is_given_no_cuda_device() {
-        assert_eq!(Wanted::of_home("cpu"), Ok(Wanted::Cpu));
-        assert_eq!(Wanted::of_home("auto"), Ok(Wanted::Auto));
+    fn what_learns_nothing_is_given_no_cuda_device() {
+        assert_eq!(Wanted::of_still("cpu"), Ok(Wanted::Cpu));
+        assert_eq!(Wanted::of_still("auto"), Ok(Wanted::Auto));
         for cuda in ["cuda", "cuda:1", "cuda:0/f32"] {
-            let refused = Wanted::of_home(cuda).unwrap_err();
-            assert!(refused.contains("a home computes on the processor"), "{refused}");
+            let refused = Wanted::of_still(cuda).unwrap_err();
+            assert!(refused.contains("nothing is learnt here"), "{refused}");
             assert!(refused.contains("--device cpu"), "{refused}");
         }
-        assert!(Wanted::of_home("gpu").unwrap_err().contains("expected cpu, auto"));
+        assert!(Wanted::of_still("gpu").unwrap_err().contains("expected cpu, auto"));
     }
 
     #[test]
-    fn runs_that_are_computed_alike_go_in_the_smallest_pieces_of_any() {
-        let way =
-            |micro_batch, recompute| Compute { micro_batch, recompute, ..setting::isa().into() };
-        let [whole, big, small] = [way(None, false), way(Some(48), false), way(Some(16), true)];
-        assert_eq!(alike(whole, whole), whole);
-        assert_eq!(alike(whole, big), big);
-        assert_eq!(alike(small, big), small);
-        assert_eq!(alike(way(None, true), big), way(Some(48), true));
+    fn a_worker_is_told_the_very_device() {
+        assert!(words(setting::isa().into()).is_empty());
+        assert_eq!(inherited(setting::isa().into()).count(), 0);
+        let share = Some(SparseBelow::NEVER);
+        for sparse in [None, share] {
+            let (capability, precision) = ([8, 7], Precision::F32);
+            let device = Device::Cuda { ordinal: 1, capability, precision, sparse };
+            let [option, word] = <[String; 2]>::try_from(words(device)).unwrap();
+            assert_eq!(option, "--device");
+            let wanted = Wanted::Cuda { ordinal: 1, precision: Some(precision), sparse };
+            assert_eq!(Wanted::parse(&word), Ok(wanted));
+        }
     }
 }

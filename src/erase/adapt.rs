@@ -10,10 +10,10 @@ use super::learn::{Done, Onlooker};
 use super::slot;
 use super::state::{Leg, Model, Work, chained};
 use crate::base::hash::Digest;
-use crate::model::Network;
-use crate::sparse::Isa;
-use crate::train::memory::{RunBytes, fit, planned, ways};
-use crate::train::{Compute, Recipe, Schedule, Trained};
+use crate::model::{Device, Network};
+use crate::train::memory::{RunBytes, planned, ways};
+use crate::train::room::{Room, alike};
+use crate::train::{Compute, Recipe, Schedule, TrainError, Trained};
 use crate::vault::Key;
 
 /// What came of adapting.
@@ -90,12 +90,13 @@ impl Home {
         let recipe = Recipe { seed: self.state.seed.wrapping_add(number.into()), ..recipe };
         recipe.check()?;
         let leg = Leg::new(number, upto, false, &recipe);
-        let compute = match self.memory {
-            Some(_) => {
+        let compute = match (self.memory, self.device) {
+            (None, Device::Cpu(_)) => self.device.into(),
+            _ => {
                 let network = self.model(self.state.live.as_deref())?.network;
-                self.ways_for(&leg, &network, self.around(self.of_floats()?)?, "adapting")?
+                let around = self.around(self.of_floats()?)?;
+                self.ways_for(std::slice::from_ref(&leg), &network, around, "adapting")?
             }
-            None => Isa::best().into(),
         };
         let work = Work {
             slot: slot::fresh_name()?,
@@ -172,25 +173,68 @@ impl Home {
         self.sweep().map(drop)
     }
 
-    /// How a leg is computed within the memory that is allowed.
+    /// How legs are computed within the memory that is allowed: as the first of them needs on the processor;
+    /// on a CUDA device all alike, in pieces that its free memory has room for too.
     ///
     /// # Errors
-    /// If even the smallest way takes more.
+    /// If even the smallest way takes more; of the device's memory that is [`TrainError::Device`].
     pub(super) fn ways_for(
         &self,
-        leg: &Leg,
+        legs: &[Leg],
         network: &Network,
         around: Around,
         what: &'static str,
     ) -> Result<Compute, HomeError> {
-        let isa = Isa::best();
-        let Some(limit) = self.memory else { return Ok(isa.into()) };
-        let (recipe, batch) = (leg.recipe()?, leg.recipe()?.batch);
-        let peak = |_, run: &RunBytes| around.peak(network, run);
-        fit(network, batch, &recipe, ways(batch, isa.into()), limit, peak).map_err(|last| {
-            let last = last.unwrap_or_else(|| isa.into());
-            let needed = around.peak(network, &planned(network, batch, &recipe, last));
-            HomeError::Memory { what, needed, limit }
+        let (whole, mut found) = (Compute::from(self.device), None);
+        let judged = match self.device {
+            Device::Cpu(_) => &legs[..legs.len().min(1)],
+            Device::Cuda { .. } => legs,
+        };
+        for leg in judged {
+            let recipe = leg.recipe()?;
+            let way = self.way_within(&recipe, network, around, what)?;
+            found = Some(found.map_or(way, |found| alike(found, way)));
+        }
+        Ok(found.unwrap_or(whole))
+    }
+
+    fn way_within(
+        &self,
+        recipe: &Recipe,
+        network: &Network,
+        around: Around,
+        what: &'static str,
+    ) -> Result<Compute, HomeError> {
+        let (device, batch) = (self.device, recipe.batch);
+        let first = match Room::of(device).map_err(TrainError::from)? {
+            Some(room) => room.fit(network, batch, recipe, |_| true).map_err(TrainError::from)?,
+            None => device.into(),
+        };
+        let Some(limit) = self.memory else { return Ok(first) };
+        let mut needed = 0;
+        // Ways that the device has no room for came before the first that it has.
+        for way in ways(batch, device).skip_while(|&way| way != first) {
+            needed = around.peak(network, &self.run_bytes(network, recipe, way)?);
+            if needed <= limit {
+                return Ok(way);
+            }
+        }
+        Err(HomeError::Memory { what, needed, limit })
+    }
+
+    /// What a run takes of the processor's memory.
+    pub(super) fn run_bytes(
+        &self,
+        network: &Network,
+        recipe: &Recipe,
+        way: Compute,
+    ) -> Result<RunBytes, HomeError> {
+        let room = Room::of(way.device).map_err(TrainError::from)?;
+        Ok(match room {
+            Some(room) => {
+                room.beside(network, recipe.batch, recipe, way).map_err(TrainError::from)?
+            }
+            None => planned(network, recipe.batch, recipe, way),
         })
     }
 }

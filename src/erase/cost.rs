@@ -65,6 +65,8 @@ struct Steps {
     first: f64,
     /// Each.
     each: f64,
+    /// What a pass over the set takes besides: a CUDA device gets weights and gives them back.
+    pass: f64,
 }
 
 impl Pace {
@@ -220,11 +222,11 @@ impl Home {
         let form = (recipe.l1.alpha > 0.0).then_some(recipe.l1.form);
         let way = format!("{batch} {} {} {form:?}", recipe.trained, compute.name());
         let known = pace.steps.iter().find(|(known, _)| *known == way).map(|(_, steps)| *steps);
-        let Steps { first, each } = match known {
+        let Steps { first, each, pass } = match known {
             Some(steps) => steps,
             None => {
                 let set = self.anchor(AnchorPart::Train);
-                let steps = time_steps(start, set, &recipe, batch, compute);
+                let steps = time_steps(start, set, &recipe, batch, compute)?;
                 pace.steps.push((way, steps));
                 steps
             }
@@ -238,7 +240,7 @@ impl Home {
         let steps = (samples / batch) as f64 + rest.min(batch) as f64 / batch as f64;
         // Who taught, which classes there are, and the set: the last two open every sample.
         let set = 3.0 * pace.scan + 2.0 * kept as f64 * pace.open;
-        Ok(set + first + recipe.epochs as f64 * (steps * each + checkpoint))
+        Ok(set + first + recipe.epochs as f64 * (steps * each + pass + checkpoint))
     }
 
     /// Seconds of judging what a run came to, and of what is written at its end.
@@ -288,14 +290,15 @@ fn mean(seconds: &[f64]) -> f64 {
 }
 
 /// Seconds of steps of learning, on samples of the anchor set. What they are matters: the speed of a pass
-/// depends on how many activations are zero.
+/// depends on how many activations are zero. A CUDA device is waited for after each step; one that failed is an
+/// error, because it would look fast.
 fn time_steps(
     start: &Artifact,
     set: Option<&Dataset>,
     recipe: &Recipe,
     batch: usize,
     compute: Compute,
-) -> Steps {
+) -> Result<Steps, HomeError> {
     let (whole, mut seconds) = (Stopwatch::start(), Vec::new());
     let mut network = start.network.clone();
     let base = network.values.clone();
@@ -304,20 +307,30 @@ fn time_steps(
     let label = |i: usize| set.map_or(0, |set| set.labels[i % set.len()]);
     let labels: Vec<u32> = (0..batch).map(label).collect();
     let mut first = 0.0;
+    stepper.begin(&network, &momentum);
     while seconds.is_empty() || (seconds.len() < STEPS && whole.seconds() - first < ENOUGH) {
         let watch = Stopwatch::start();
-        stepper.learn(&mut network, &labels, |i, out| match set {
+        let loss = stepper.learn(&mut network, &labels, |i, out| match set {
             Some(set) => set.read(i % set.len(), out),
             None => out.fill(0.0),
         });
         stepper.update(&mut network, &mut momentum, 0.0, recipe.l1.alpha);
+        stepper.loss(&network, loss);
+        stepper.at_centre();
+        stepper.trouble()?;
         match first == 0.0 {
             true => first = whole.seconds(),
             false => seconds.push(watch.seconds()),
         }
     }
     let each = mean(&seconds);
-    Steps { first: (first - each).max(0.0), each }
+    let watch = Stopwatch::start();
+    stepper.end(&mut network, &mut momentum);
+    stepper.begin(&network, &momentum);
+    stepper.at_centre();
+    let pass = watch.seconds();
+    stepper.trouble()?;
+    Ok(Steps { first: (first - each).max(0.0), each, pass })
 }
 
 /// Seconds of asking about a sample.

@@ -33,8 +33,9 @@ use crate::base::disk::{Disk, replace};
 use crate::base::entropy;
 use crate::data::{Anchor, Dataset};
 use crate::format::{AnchorPart, Dtype, Facts, ModelFile, Provenance};
-use crate::model::Network;
 use crate::model::file::{self, Artifact};
+use crate::model::{Device, Network};
+use crate::sparse::Isa;
 use crate::vault::{FileKeyStore, Handle, Key, KeyPlace, KeyStore, Keyring, Level, Quota, Store};
 
 /// The name of the key that signs receipts.
@@ -75,6 +76,8 @@ pub struct Home {
     pub(super) journal: Journal,
     /// Bytes of memory that a run may take.
     pub(super) memory: Option<u64>,
+    /// What learning computes on.
+    pub(super) device: Device,
     /// What is known of the energy that is taken.
     pub(super) energy: Energy,
     /// Whether it works for another process, which has the home.
@@ -234,7 +237,7 @@ impl Home {
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
         let folder = folder.to_path_buf();
-        let (memory, energy) = (None, Energy::default());
+        let (memory, device, energy) = (None, Isa::best().into(), Energy::default());
         let mut home = Self {
             disk,
             folder,
@@ -247,6 +250,7 @@ impl Home {
             dtype,
             journal,
             memory,
+            device,
             energy,
             attends: false,
         };
@@ -324,6 +328,17 @@ impl Home {
         self.memory = bytes;
     }
 
+    /// Sets what learning computes on, and what the planner times; the processor, unless it is told. A CUDA
+    /// device must be open. Models are judged, and answer, on the processor: that is few samples.
+    pub fn compute_on(&mut self, device: Device) {
+        self.device = device;
+    }
+
+    /// What learning computes on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -375,7 +390,7 @@ impl Home {
         let Opened { artifact: base, anchor, dtype } =
             open_base(disk.as_ref(), folder, &keyring, &state)?;
         let (folder, memory, attends) = (folder.to_path_buf(), None, true);
-        let energy = Energy::default();
+        let (device, energy) = (Isa::best().into(), Energy::default());
         Ok(Self {
             disk,
             folder,
@@ -388,6 +403,7 @@ impl Home {
             dtype,
             journal,
             memory,
+            device,
             energy,
             attends,
         })

@@ -19,7 +19,7 @@ use crate::data::Dataset;
 use crate::format::{AnchorPart, ClassesAndFeatures, Dtype, Facts, ModelFile, Provenance};
 use crate::model::file::{self, Artifact};
 use crate::model::{Device, Network};
-use crate::sparse::Isa;
+use crate::train::room::Room;
 use crate::train::{
     Compute, Control, EpochReport, L1Form, Progress, State, TrainError, Watch, run,
 };
@@ -60,30 +60,29 @@ struct Checkpoint {
     leg: usize,
     state: State,
     classes: Vec<String>,
+    /// How it was computed.
+    computed: Option<String>,
 }
+
+/// The fact of a checkpoint that says how it was computed.
+const COMPUTED: &str = "computed";
 
 impl Home {
     fn work_path(&self, slot: &str) -> PathBuf {
         self.folder.join("slots").join(format!("{slot}.work"))
     }
 
-    /// Does `work`, whose key is in the keyring, from its last checkpoint on.
+    /// Does `work`, whose key is in the keyring, from its last checkpoint on, as it was planned. Where this
+    /// process cannot compute so, it begins anew on what the home computes on.
     ///
     /// # Errors
-    /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a run failed or a file could not be
-    /// written. Whatever was whole stays for the next attempt.
+    /// [`HomeError::Interrupted`] if `onlooker` stopped it; else if a run or its device failed, or a file could not
+    /// be written. Whatever was whole stays for the next attempt.
     pub fn execute(&mut self, work: &Work, onlooker: &mut dyn Onlooker) -> Result<Done, HomeError> {
         let watch = Stopwatch::start();
         let key = self.slot_key(&work.slot)?;
-        // A home computes on the processor: what samples leave in a CUDA device's memory would outlive them.
-        let ours = |compute: &Compute| matches!(compute.device, Device::Cpu(_));
-        let compute = Compute::named(&work.plan).filter(ours);
-        // Another machine's rounding would be another run: it begins anew.
-        let checkpoint = match compute {
-            Some(_) => self.checkpoint(work, &key)?,
-            None => None,
-        };
-        let compute = compute.unwrap_or_else(|| Isa::best().into());
+        let compute = self.compute_of(work)?;
+        let checkpoint = self.checkpoint(work, &key, compute)?;
         let leaving = self.leaving();
         let mut at = self.model(work.start.as_deref())?;
         let first = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.leg);
@@ -111,6 +110,23 @@ impl Home {
         self.drop_checkpoint(work)?;
         let (id, len) = (at.id.0, bytes.len() as u64);
         Ok(Done { id, bytes: len, steps, seconds: watch.seconds() })
+    }
+
+    /// How `work` is computed: as planned, if that is on the processor or on the very device that the home
+    /// computes on; else on that, in pieces of its own.
+    fn compute_of(&self, work: &Work) -> Result<Compute, HomeError> {
+        let ours = |compute: &Compute| match compute.device {
+            Device::Cpu(_) => true,
+            device => device == self.device && Room::of(device).is_ok(),
+        };
+        if let Some(compute) = Compute::named(&work.plan).filter(ours) {
+            return Ok(compute);
+        }
+        if let Device::Cpu(_) = self.device {
+            return Ok(self.device.into());
+        }
+        let network = self.model(work.start.as_deref())?.network;
+        self.ways_for(&work.legs, &network, self.around(self.of_floats()?)?, "learning")
     }
 
     /// What a worker came to, which filled the slot in `seconds`.
@@ -226,13 +242,23 @@ impl Home {
         Ok(file::encode(network, &meaning, &facts, dtype, momentum, anchor)?)
     }
 
-    fn checkpoint(&self, work: &Work, key: &Key) -> Result<Option<Checkpoint>, HomeError> {
+    /// The last whole epoch of `work`, if it was computed alike: another's rounding would be another run.
+    fn checkpoint(
+        &self,
+        work: &Work,
+        key: &Key,
+        compute: Compute,
+    ) -> Result<Option<Checkpoint>, HomeError> {
         let path = self.work_path(&work.slot);
         if !self.disk.exists(&path)? {
             return Ok(None);
         }
         match slot::read(self.disk.as_ref(), &path, key).and_then(|b| decoded(b, &path)) {
-            Ok(checkpoint) => Ok(checkpoint.filter(|one| one.leg < work.legs.len())),
+            Ok(checkpoint) => Ok(checkpoint.filter(|one| {
+                // One of an earlier release was computed as planned.
+                let computed = one.computed.as_deref().unwrap_or(&work.plan);
+                one.leg < work.legs.len() && computed == compute.name()
+            })),
             // It only saves time: a damaged one is none, and the run begins anew.
             Err(error) if error.is_damage() => Ok(None),
             Err(error) => Err(error),
@@ -277,7 +303,9 @@ impl Watch for Keeper<'_> {
     }
 
     fn epoch(&mut self, state: &State, _: &EpochReport) -> Result<Control, TrainError> {
+        let computed = self.way.compute.name();
         let facts = Facts::new(Provenance::Enrolled).with("command", "adapt");
+        let facts = facts.with(COMPUTED, computed);
         let kept = file::encode(
             &state.network,
             &self.meaning,
@@ -303,9 +331,12 @@ fn decoded(mut bytes: Zeroizing<Vec<u8>>, path: &Path) -> Result<Option<Checkpoi
     let (Ok(leg), Ok(epoch)) = (reader.u32(), reader.u32()) else { return Ok(None) };
     let (leg, epoch) = (leg as usize, epoch as usize);
     let artifact = reread(&bytes.split_off(8), path)?;
+    let computed = artifact.facts.get(COMPUTED).map(String::from);
     let (network, classes) = (artifact.network, artifact.meaning.classes);
-    let checkpoint =
-        |momentum| Checkpoint { leg, state: State { network, momentum, epoch }, classes };
+    let checkpoint = |momentum| {
+        let state = State { network, momentum, epoch };
+        Checkpoint { leg, state, classes, computed }
+    };
     Ok(artifact.momentum.map(checkpoint))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It takes the strongest guarantee that fits the deadline, the memory and the energy: never-learnt where no model
 //! knows them, else exact replay, else l1-sparse, else reset. What a way takes is measured on this device
-//! before it is chosen: [`super::cost`] says how.
+//! before it is chosen: [`super::cost`] says how. A CUDA device that has no room, or fails while it is timed, is
+//! an error and no way less: the processor may have room for the stronger guarantee.
 
 use serde::Serialize;
 
@@ -15,7 +16,6 @@ use super::journal::Choice;
 use super::slot;
 use super::state::{Leg, Model, Work};
 use crate::base::clock::Stopwatch;
-use crate::train::memory::planned;
 use crate::train::{L1Form, Recipe, Trained};
 use crate::unlearn::{FineTune, L1Sparse};
 use crate::vault::Handle;
@@ -275,7 +275,7 @@ impl Home {
         let model = self.model(start.as_deref())?;
         let opened = watch.seconds();
         let around = self.around(pace.floats)?;
-        let compute = match self.ways_for(&legs[0], &model.network, around, choice.name()) {
+        let compute = match self.ways_for(&legs, &model.network, around, choice.name()) {
             Ok(compute) => compute,
             Err(HomeError::Memory { needed, limit, .. }) => {
                 let why = format!("{needed} bytes of memory, {limit} are allowed");
@@ -288,7 +288,7 @@ impl Home {
         for leg in &legs {
             let recipe = leg.recipe()?;
             seconds += self.leg_seconds(pace, &model, leg, compute)?;
-            let run = planned(&model.network, recipe.batch, &recipe, compute);
+            let run = self.run_bytes(&model.network, &recipe, compute)?;
             bytes = bytes.max(around.peak(&model.network, &run));
         }
         seconds += pace.checkpoint_seconds();

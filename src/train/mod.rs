@@ -11,6 +11,7 @@ mod l1;
 pub mod memory;
 mod objective;
 mod recipe;
+pub mod room;
 mod run;
 mod score;
 mod stepper;

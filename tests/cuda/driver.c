@@ -24,7 +24,7 @@ struct list { struct op *first, **last; };
 struct stream { struct list asked; struct list *recorded; };
 
 /* What the tests ask and set. */
-static long live;
+static long live, returned, dirty;
 static struct { char name[64]; long calls; int code; } known[128];
 
 static int called(const char *name) {
@@ -41,6 +41,9 @@ static int called(const char *name) {
     abort();
 }
 long fake_live(void) { return live; }
+/* How much memory was given back, in pieces, and how many of them held anything but zeros then. */
+long fake_returned(void) { return returned; }
+long fake_dirty(void) { return dirty; }
 long fake_calls(const char *name) {
     long sum = 0;
     for (int i = 0; i < 128 && known[i].name[0]; i++)
@@ -112,6 +115,28 @@ static int ask(void *stream, struct op op) {
 }
 static void *made(size_t bytes) { live++; return calloc(1, bytes); }
 
+/* Memory that knows how long it is, behind a header of 256 bytes. */
+static void *memory(size_t bytes, int fill) {
+    char *made = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
+    memcpy(made, &bytes, sizeof bytes);
+    memset(made + 256, fill, bytes);
+    live++;
+    return made + 256;
+}
+static void give_back(void *at) {
+    size_t bytes;
+    char *made = (char *)at - 256;
+    memcpy(&bytes, made, sizeof bytes);
+    for (size_t i = 0; i < bytes; i++)
+        if (((char *)at)[i]) {
+            dirty++;
+            break;
+        }
+    live--;
+    returned++;
+    free(made);
+}
+
 int cuInit(unsigned flags) { CALLED return flags ? 1 : 0; }
 int cuDriverGetVersion(int *version) { CALLED *version = 12060; return 0; }
 int cuGetErrorName(int code, const char **text) {
@@ -147,16 +172,19 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 int cuDevicePrimaryCtxRetain(void **context, int device) { CALLED live++; *context = (void *)(intptr_t)device; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int device) { CALLED live--; return device < 40; }
 int cuCtxSetCurrent(void *context) { CALLED current = context; return 0; }
-int cuMemGetInfo_v2(size_t *free, size_t *total) { WITH_CONTEXT *free = 123456; *total = 1u << 30; return 0; }
+int cuMemGetInfo_v2(size_t *free, size_t *total) {
+    const char *room = getenv("FAKE_FREE");
+    WITH_CONTEXT *free = room ? strtoul(room, NULL, 10) : 123456;
+    *total = 1u << 30;
+    return 0;
+}
 int cuMemAlloc_v2(address *at, size_t bytes) {
     WITH_CONTEXT if (!bytes) return 1;
     if (bytes > 1u << 30) return 2;
-    void *made = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    memset(made, 0xab, bytes);
-    live++;
-    *at = (address)made;
+    *at = (address)memory(bytes, 0xab);
     return 0;
 }
+<<<<<<< HEAD
 int cuMemFree_v2(address at) { WITH_CONTEXT live--; free((void *)at); return 0; }
 int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) { WITH_CONTEXT *at = made(bytes); return flags; }
 int cuMemFreeHost(void *at) { WITH_CONTEXT live--; free(at); return 0; }
@@ -181,6 +209,11 @@ int cuMemHostUnregister(void *at) {
     live--;
     return 0;
 }
+=======
+int cuMemFree_v2(address at) { WITH_CONTEXT give_back((void *)at); return 0; }
+int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) { WITH_CONTEXT *at = memory(bytes, 0xcd); return flags; }
+int cuMemFreeHost(void *at) { WITH_CONTEXT give_back(at); return 0; }
+>>>>>>> homes
 int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t bytes, void *stream) {
     WITH_CONTEXT return ask(stream, (struct op){ COPY, to, (address)from, bytes });
 }

@@ -20,7 +20,7 @@ use crate::common::network::{cnn16, few};
 use crate::emulator::{Emulator, Order};
 use crate::engine::card_of_this_machine;
 
-fn card(ordinal: u32) -> Option<Device> {
+pub fn card(ordinal: u32) -> Option<Device> {
     let emulator = Emulator::fast(Order::Forward).unwrap()?;
     open(Box::new(emulator.with(|facts| facts.ordinal = ordinal)));
     Some(Device::Cuda { ordinal, capability: [9, 0], precision: Precision::F32, sparse: None })

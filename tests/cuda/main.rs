@@ -11,6 +11,7 @@ mod decode_spelling;
 mod emulated;
 mod engine;
 mod file_engine;
+mod homes;
 mod layers;
 mod learning;
 mod norms;

@@ -18,7 +18,7 @@ use crate::base::disk::{Disk, FileDisk, replace};
 /// Measure this machine: steps, predictions, an opening, and a person who leaves a household.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn bench all --out bench\n\nWrites DIR/bench.json, which `unlearn bench compare` reads, and DIR/bench.html, a page with plots. Every row is a command of its own and stands there with its words. A row during which a counter of throttling rose, or something was held back against heat, is void: let the machine cool, or take another power mode, and run it again. --quick leaves out ResNet-20 and ResNet-18. --device is what steps, predictions and the opening compute on; a home computes on the processor."
+    after_help = "Example: unlearn bench all --out bench\n\nWrites DIR/bench.json, which `unlearn bench compare` reads, and DIR/bench.html, a page with plots. Every row is a command of its own and stands there with its words. A row during which a counter of throttling rose, or something was held back against heat, is void: let the machine cool, or take another power mode, and run it again. --quick leaves out ResNet-20 and ResNet-18. --device is what steps, predictions and the opening compute on; the rows of homes compute on the processor."
 )]
 pub(super) struct Args {
     /// The folder for the results, which is not there yet

@@ -19,6 +19,7 @@ use crate::erase::{
     Choice, Erased, Given, Home, HomeError, Limits, Plan, Setup, Wish, default_recipe, file_keys,
 };
 use crate::evaluate::{Attack, Measured, Sets, measure};
+use crate::model::Device;
 use crate::model::file::Artifact;
 use crate::train::Recipe;
 use crate::vault::Values;
@@ -72,7 +73,7 @@ const WAYS: [(&str, Option<Choice>); 4] = [
 ];
 
 pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
+    let device = args.device.open()?.device;
     let mut machine = args.budget.watch(None)?;
     let package = read_at_most(&args.base, 4 << 30).map_err(Fault::Given)?;
     let base = setting::open_model(&args.base)?;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         out.say(&format!("{name}: taking in, adapting, erasing"));
         machine.turn()?;
         let folder = args.out.join(name);
-        rows.push(one(args, &machine, (&package, &household), &folder, (name, choice))?);
+        rows.push(one(args, (&machine, device), (&package, &household), &folder, (name, choice))?);
     }
     let gaps = rows[1].measured.report.clone();
     let mut table = Table::new([
@@ -122,7 +123,7 @@ pub(super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let mut value = json!({
         "command": "bench erase", "data": household.splits.name, "household": args.household,
         "leaves": args.leaves, "seed": args.seed, "epochs": args.epochs, "train": args.train,
-        "plan": learn::plan(setting::isa()),
+        "plan": learn::plan(device),
         "samples": sizes, "adapt_seconds": rows[0].adapting, "rows": told,
     });
     let took = machine.seal(&mut value);
@@ -193,7 +194,7 @@ struct Row {
 
 fn one(
     args: &Args,
-    machine: &Machine,
+    (machine, device): (&Machine, Device),
     (package, household): (&[u8], &Household),
     folder: &Path,
     (name, choice): (&'static str, Option<Choice>),
@@ -203,6 +204,7 @@ fn one(
     let mut home =
         Home::init(disk, folder, file_keys(folder), package.to_vec(), &args.base, setup)?;
     home.set_gauge(machine.gauge());
+    home.compute_on(device);
     home.ingest(&given(&household.splits.train))?;
     let trained = crate::train::Trained::parse(&args.train)?;
     let recipe = Recipe { epochs: args.epochs, rate: args.rate, trained, ..default_recipe() };

@@ -33,7 +33,7 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
+    let device = args.device.open()?;
     let default = crate::erase::default_recipe();
     let recipe = args.recipe.over(default);
     let how = Adaptation {
@@ -48,6 +48,12 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         memory: args.memory.map(|bytes| bytes.0),
         joules: args.energy.max_joules,
     };
-    let value = super::ask_within(&args.place.home, Call::Adapt(how), Some(&args.budget), out)?;
+    let value = super::ask_within(
+        &args.place.home,
+        Call::Adapt(how),
+        Some(&args.budget),
+        Some(device),
+        out,
+    )?;
     out.result(&tell::adapted(&value), &value)
 }

@@ -93,15 +93,9 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
+    let device = args.device.open()?;
     if let Some(path) = &args.ticket {
-        if path.exists() {
-            return Err(Fault::Usage(format!(
-                "{} is there already, perhaps somebody's ticket: name another --ticket",
-                path.display()
-            )));
-        }
-        super::super::setting::check_output(path)?;
+        fit_for_ticket(path)?;
     }
     let how = Erasure {
         subjects: args.subject.clone(),
@@ -130,7 +124,13 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         Some(path) if !args.dry_run => with_ticket(how, path)?,
         _ => how,
     };
-    let asked = super::ask_within(&args.place.home, Call::Erase(how), Some(&args.budget), out);
+    let asked = super::ask_within(
+        &args.place.home,
+        Call::Erase(how),
+        Some(&args.budget),
+        Some(device),
+        out,
+    );
     if let Some(path) = args.ticket.as_deref().filter(|_| !args.dry_run) {
         match &asked {
             Ok(value) => write_ticket(path, &value["tickets"])?,
@@ -151,6 +151,17 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
         );
     }
     out.result(&text, &value)
+}
+
+/// Refuses a file that is there, or cannot be written.
+fn fit_for_ticket(path: &Path) -> Result<(), Fault> {
+    if path.exists() {
+        return Err(Fault::Usage(format!(
+            "{} is there already, perhaps somebody's ticket: name another --ticket",
+            path.display()
+        )));
+    }
+    super::super::setting::check_output(path)
 }
 
 /// Writes the tickets before anything is asked for, so that no loss of power takes them: the home does not

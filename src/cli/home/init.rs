@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::super::device::HomeDeviceArgs;
+use super::super::device::StillDeviceArgs;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out, told};
 use super::Where;
@@ -49,7 +49,7 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
     #[command(flatten)]
-    device: HomeDeviceArgs,
+    device: StillDeviceArgs,
     #[command(flatten)]
     pub common: Common,
 }

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 pub(super) use call::Call;
 
+use super::device::Chosen;
 use super::fault::Fault;
 use super::machine::{BudgetArgs, Machine};
 use super::setting::Out;
@@ -107,18 +108,22 @@ pub(super) fn guard() -> Result<(), Fault> {
 
 /// Asks the home: here if nobody else has it, else through the socket of who does.
 pub(super) fn ask(folder: &Path, call: Call, out: &Out) -> Result<Value, Fault> {
-    ask_within(folder, call, None, out)
+    ask_within(folder, call, None, None, out)
 }
 
-/// As [`ask`], within limits of the machine.
+/// As [`ask`], within limits of the machine, and on a device of it.
 pub(super) fn ask_within(
     folder: &Path,
     call: Call,
     budget: Option<&BudgetArgs>,
+    device: Option<Chosen>,
     out: &Out,
 ) -> Result<Value, Fault> {
     match Held::open(folder)? {
         Some(mut held) => {
+            if let Some(chosen) = device {
+                held.home.compute_on(chosen.device);
+            }
             let machine = budget.map(|budget| budget.watch(None)).transpose()?;
             let call = match &machine {
                 Some(machine) => {
@@ -140,7 +145,10 @@ pub(super) fn ask_within(
         None if budget.is_some_and(BudgetArgs::limits) => Err(Fault::Usage(
             "another process has this home, and keeps to limits of its own: give --max-celsius and --duty to `unlearn serve`".into(),
         )),
-        None => socket::ask(folder, &call),
+        None => {
+            device.map_or(Ok(()), Chosen::elsewhere)?;
+            socket::ask(folder, &call)
+        }
     }
 }
 

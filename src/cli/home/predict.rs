@@ -3,7 +3,7 @@
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use super::super::device::HomeDeviceArgs;
+use super::super::device::StillDeviceArgs;
 use super::super::fault::Fault;
 use super::super::setting::{Common, Out};
 use super::call::Call;
@@ -21,7 +21,7 @@ pub(in super::super) struct Args {
     #[arg(long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
     #[command(flatten)]
-    device: HomeDeviceArgs,
+    device: StillDeviceArgs,
     #[command(flatten)]
     pub common: Common,
 }

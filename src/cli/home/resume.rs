@@ -24,7 +24,8 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
-    let value = super::ask_within(&args.place.home, Call::Resume, Some(&args.budget), out)?;
+    let device = args.device.open()?;
+    let value =
+        super::ask_within(&args.place.home, Call::Resume, Some(&args.budget), Some(device), out)?;
     out.result(&tell::resumed(&value), &value)
 }

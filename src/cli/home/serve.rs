@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Have a home: answer, take samples in, adapt and erase, for whoever asks through its socket.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: unlearn serve --home home\n\nThe socket is HOME/socket: a line of JSON there, a line back. Only the owner of the process, and root, are answered. Every other command on the home asks this process as long as it runs. What was under way is finished first. An interrupt ends it; whatever was under way goes on at the next start."
+    after_help = "Example: unlearn serve --home home\n\nThe socket is HOME/socket: a line of JSON there, a line back. Only the owner of the process, and root, are answered. Every other command on the home asks this process as long as it runs. What was under way is finished first. An interrupt ends it; whatever was under way goes on at the next start. Its workers learn on what --device names; where that fails, they learn on the processor from there on, and the server says so."
 )]
 pub(in super::super) struct Args {
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
-    args.device.say();
+    let device = args.device.open()?.device;
     let folder = args.place.home.clone();
     let Some(held) = Held::open(&folder)? else {
         return Err(HomeError::Busy { path: folder }.into());
@@ -59,6 +59,7 @@ pub(in super::super) fn run(args: &Args, out: &Out) -> Result<(), Fault> {
     let Held { mut home, lock: _lock } = held;
     let machine = args.budget.watch(None)?;
     home.set_gauge(machine.gauge());
+    home.compute_on(device);
     home.note_resumed()?;
     let path = socket::path_of(&folder);
     let listener = listen(&path)?;
@@ -235,7 +236,9 @@ impl Shared {
             }
             (Ok(()), false) => Err(format!("the worker ended with {status}: {said}")),
         };
-        if let Err(why) = done {
+        if let Err(why) = done
+            && (status.success() || !inner.without_device(&why))
+        {
             inner.failed(work, why);
         }
     }

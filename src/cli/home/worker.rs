@@ -1,5 +1,6 @@
 //! `unlearn worker`: the process that learns, and ends. `unlearn serve` starts it.
 
+use super::super::device::HomeDeviceArgs;
 use super::super::fault::Fault;
 use super::super::machine::BudgetArgs;
 use super::super::setting::{Common, Out};
@@ -16,13 +17,17 @@ pub(in super::super) struct Args {
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
+    device: HomeDeviceArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 pub(in super::super) fn run(args: &Args, _: &Out) -> Result<(), Fault> {
+    let device = args.device.open()?.device;
     super::guard()?;
     let folder = &args.place.home;
     let mut home = Home::attend(Box::new(FileDisk), folder, keys_of(&FileDisk, folder)?)?;
+    home.compute_on(device);
     let Some(work) = home.state().pending.clone() else {
         return Err(HomeError::NothingToLearn.into());
     };

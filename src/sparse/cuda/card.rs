@@ -4,6 +4,10 @@
 //! may go from thread to thread. Memory is checked before the driver is asked: an address that nobody allocated is an
 //! error here, where the driver might write to memory of the process. After an error that breaks the context
 //! every call says so.
+//!
+//! Whatever is given back is overwritten first: device memory by the device, pinned memory here, and the pinned memory
+//! of uploads also when the last allocation goes. Of a context that is lost only pinned memory is: the device's memory
+//! is then what the driver makes of it, as is that of a process that was killed.
 
 #![allow(unsafe_code)]
 
@@ -246,10 +250,17 @@ impl Machine for Card {
         };
         let stale: Vec<Recording> = self.graphs.iter().filter_map(stale).collect();
         stale.into_iter().for_each(|recording| self.forget(recording));
+        // What somebody's samples left there is overwritten. If the driver refuses, it is given back all the same.
+        let bytes = self.held.get(&address.0).copied().unwrap_or(0);
+        let _ = self.clear(address, bytes);
         if self.settle().is_ok() {
             self.held.remove(&address.0);
             // SAFETY: it was allocated, is not in the list any more, and nothing that was asked uses it.
             let _ = unsafe { (self.driver.call.cuMemFree_v2)(address.0) };
+            if self.held.is_empty() {
+                // SAFETY: everything that was asked is done.
+                unsafe { self.staging.scrub() };
+            }
         }
     }
 
@@ -412,7 +423,7 @@ impl Machine for Card {
 }
 
 impl Drop for Card {
-    /// Gives everything back. What the driver says to it changes nothing.
+    /// Gives everything back, overwritten. What the driver says to it changes nothing.
     fn drop(&mut self) {
         let call = &self.driver.call;
         // SAFETY: all handles are the card's own, and nobody has them after this; the stream was waited for, or is lost
@@ -434,7 +445,14 @@ impl Drop for Card {
             }
             self.staging.free(self.driver);
             self.fetching.free(self.driver);
-            for address in std::mem::take(&mut self.held).into_keys() {
+            let held = std::mem::take(&mut self.held);
+            for (&address, &bytes) in held.iter().filter(|(_, bytes)| **bytes > 0) {
+                let _ = (call.cuMemsetD8Async)(address, 0, bytes as usize, self.stream);
+            }
+            if !held.is_empty() {
+                let _ = (call.cuStreamSynchronize)(self.stream);
+            }
+            for address in held.into_keys() {
                 let _ = (call.cuMemFree_v2)(address);
             }
             if !self.module.is_null() {

@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 use cudarc::driver::sys::{CUevent, CUevent_flags, CUstream};
 
 use super::driver::Driver;
+use crate::base::scrub;
 
 /// A piece of memory, and the event behind the copy to it.
 struct Place {
@@ -76,7 +77,7 @@ impl Fetching {
         self.places.get(number as usize)?.holds
     }
 
-    /// Waits for what comes to a place, and copies it to `to`, as much as fits.
+    /// Waits for what comes to a place, and copies it to `to`, as much as fits. The place is overwritten.
     ///
     /// # Errors
     /// The driver's code.
@@ -94,13 +95,15 @@ impl Fetching {
         // SAFETY: the event is of the current context, and lives.
         ok(unsafe { (driver.call.cuEventSynchronize)(place.copied) })?;
         place.holds = None;
-        let bytes = bytes.min(to.len());
         // SAFETY: the place has as many bytes, which the device has written, and nobody else has them.
-        unsafe { std::ptr::copy_nonoverlapping(place.bytes, to.as_mut_ptr(), bytes) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(place.bytes, to.as_mut_ptr(), bytes.min(to.len()));
+            scrub::place(place.bytes, bytes);
+        }
         Ok(())
     }
 
-    /// Gives the memory back.
+    /// Gives the memory back, overwritten.
     ///
     /// # Safety
     /// The context is current, and nothing is on its way.
@@ -108,6 +111,7 @@ impl Fetching {
         for place in self.places.drain(..) {
             // SAFETY: both were made by `place`, and nobody else has them.
             unsafe {
+                scrub::place(place.bytes, place.room);
                 let _ = (driver.call.cuEventDestroy_v2)(place.copied);
                 let _ = (driver.call.cuMemFreeHost)(place.bytes.cast());
             }

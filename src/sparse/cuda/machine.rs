@@ -123,7 +123,9 @@ pub trait Machine: Send {
     /// [`CudaError::Memory`] if there are not as many.
     fn allocate(&mut self, bytes: u64) -> Result<Address, CudaError>;
 
-    /// Gives back what [`Machine::allocate`] gave. Waits for what is under way.
+    /// Gives back what [`Machine::allocate`] gave, overwritten with zeros. Waits for what is under way.
+    ///
+    /// A device that refuses to overwrite gets it back as it is: nothing else can be done with it.
     fn release(&mut self, address: Address);
 
     /// Copies bytes to the device. `from` may be changed as soon as this returns.

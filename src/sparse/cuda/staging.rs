@@ -11,6 +11,7 @@ use cudarc::driver::sys::{
 };
 
 use super::driver::Driver;
+use crate::base::scrub;
 
 /// Buffers, and bytes of each.
 const BUFFERS: usize = 4;
@@ -133,11 +134,24 @@ impl Staging {
         self.used = 0;
     }
 
-    /// Gives the memory back.
+    /// Overwrites what was uploaded.
+    ///
+    /// # Safety
+    /// Nothing of the ring is being read.
+    pub(super) unsafe fn scrub(&mut self) {
+        for buffer in &self.buffers {
+            // SAFETY: a buffer has as many bytes, and nobody else has them.
+            unsafe { scrub::place(buffer.bytes, BYTES) };
+        }
+    }
+
+    /// Gives the memory back, overwritten.
     ///
     /// # Safety
     /// The context is current, and nothing of the ring is being read.
     pub(super) unsafe fn free(&mut self, driver: &Driver) {
+        // SAFETY: the caller's promise.
+        unsafe { self.scrub() };
         for buffer in self.buffers.drain(..) {
             // SAFETY: both were made by `ready`, and nobody else has them.
             unsafe {

@@ -6,13 +6,17 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::super::super::device;
 use super::super::super::fault::Fault;
 use super::super::super::kernels;
+use super::super::super::setting::complain;
 use super::super::call;
 use super::super::oracle::Oracle;
 use crate::base::clock;
 use crate::erase::{Adapted, Erased, Home, HomeError, Limits, Next, Overrun, Served, Work};
+use crate::model::Device;
 use crate::sparse::Isa;
+use crate::train::TrainError;
 
 pub(super) struct Inner {
     pub(super) home: Home,
@@ -71,6 +75,8 @@ impl Inner {
                 self.erased.push(erased);
             }
             Ok(None) => {}
+            Err(HomeError::Train(TrainError::Device(error)))
+                if self.without_device(&error.to_string()) => {}
             // It is noted; the next request or start tries again.
             Err(error) => self.trouble = Some(error.to_string()),
         }
@@ -83,10 +89,23 @@ impl Inner {
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
         command.arg("worker").arg("--home").arg(folder).args(limits);
-        command.env_clear().envs(kernels::inherited());
+        let on = self.home.device();
+        command.args(device::words(on));
+        command.env_clear().envs(kernels::inherited()).envs(device::inherited(on));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.worker = Some(command.spawn().map_err(failed)?);
         Ok(())
+    }
+
+    /// Lets the processor learn from here on, where a device was to, and says why. Whether there was one.
+    ///
+    /// An erasure is not to wait for a device, nor to end with a weaker guarantee because one failed.
+    pub(super) fn without_device(&mut self, why: &str) -> bool {
+        let Device::Cuda { .. } = self.home.device() else { return false };
+        let failed = device::short(self.home.device());
+        complain(&format!("unlearn: {failed} failed; the processor learns from here on: {why}"));
+        self.home.compute_on(Isa::best().into());
+        true
     }
 
     /// Whether what is under way has passed one of its limits.
