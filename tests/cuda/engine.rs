@@ -366,6 +366,38 @@ fn settled_steps_end_where_steps_of_the_processor_end() {
 }
 
 #[test]
+fn a_gradient_that_was_cleared_is_not_stepped_along() {
+    let Some(card) = device(17, Precision::F32, Order::Forward) else { return };
+    let samples = samples(&network(0.3), 6);
+    let step = Step { rate: 0.05, momentum: 0.9, decay: 0.0, l1: L1::Off };
+    // Frozen statistics: a batch that was given up leaves nothing else behind.
+    let ends = |given_up: &[u64], counts: bool| {
+        let mut network = network(0.3);
+        let mut momentum = vec![0.0; network.values.len()];
+        let mut engine = on(&network, 6, Mode::Frozen, card, false);
+        engine.settle(&network, &momentum, None);
+        for &ticket in given_up {
+            engine.load(&network, 6, |i, out| out.copy_from_slice(&samples.values[i]));
+            engine.learn(&network, &samples.labels, (6, 1.0), ticket);
+            engine.clear();
+        }
+        if counts {
+            engine.load(&network, 6, |i, out| out.copy_from_slice(&samples.values[i]));
+            engine.learn(&network, &samples.labels, (6, 1.0), 9);
+        }
+        engine.update(&network, &[(0..network.values.len(), step, false)]);
+        let losses: Vec<f64> =
+            given_up.iter().map(|&ticket| engine.loss(&network, ticket).sum).collect();
+        engine.fetch(&mut network, &mut momentum);
+        engine.trouble().unwrap();
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+        network.values
+    };
+    assert_eq!(ends(&[1, 2], true), ends(&[], true));
+    assert_eq!(ends(&[1], false), network(0.3).values);
+}
+
+#[test]
 fn tensor_core_precisions_stay_within_their_rounding() {
     for (ordinal, (precision, tolerance)) in (15..).zip(ROUNDING) {
         let Some(card) = device(ordinal, precision, Order::Forward) else { return };

@@ -29,7 +29,9 @@ impl Answering {
         if let Device::Cpu(isa) = device {
             return Ok(Self::Each(Box::new(Predictor::new(network, isa))));
         }
-        let engine = Engine::evaluating(network, batch, device);
+        let mut engine = Engine::evaluating(network, batch, device);
+        // Who asks again and again does not give weights each time.
+        engine.keep(network);
         engine.trouble()?;
         let bytes = Engine::card_bytes(network, engine.plan(), device)?;
         let (total, bytes) = (bytes.total(), json!(bytes));

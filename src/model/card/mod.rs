@@ -218,22 +218,22 @@ impl CardEngine {
 
     /// Launches what was asked for, with the optimiser's step behind it where `updates`.
     fn flush(&mut self, on: (&Plan, &Network), updates: bool) {
-        let asked = self.asked.take();
-        if asked.is_none() && !updates {
-            return;
-        }
-        let (pass, ticket) = match asked {
-            Some((pass, ticket)) => (pass, Some(ticket)),
-            None => (Pass { samples: self.samples, ..Pass::default() }, None),
-        };
-        let clears = pass.clears || std::mem::take(&mut self.cleared);
-        self.attempt(|engine, machine| {
-            engine.pass(on, machine, Pass { clears, updates, ..pass })?;
-            match ticket {
-                Some(ticket) => engine.losses.ask(machine, &engine.places, pass.samples, ticket),
-                None => Ok(()),
+        // A gradient that is to be zeroed behind what was asked for is not stepped along.
+        let together = updates && !self.cleared;
+        if let Some((pass, ticket)) = self.asked.take() {
+            self.attempt(|engine, machine| {
+                engine.pass(on, machine, Pass { updates: together, ..pass })?;
+                engine.losses.ask(machine, &engine.places, pass.samples, ticket)
+            });
+            if together {
+                return;
             }
-        });
+        }
+        if updates {
+            let clears = std::mem::take(&mut self.cleared);
+            let pass = Pass { samples: self.samples, clears, updates, ..Pass::default() };
+            self.attempt(|engine, machine| engine.pass(on, machine, pass));
+        }
     }
 
     /// Takes in a batch, as [`super::Engine::load`] does.
