@@ -7,6 +7,7 @@
 //! `unsafe` is allowed here: the inner loops read and write through pointers. [`Packed::new`] holds
 //! every place of every row inside the output and every point inside the patch.
 #![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // As in `gather`.
 
 use std::ops::Range;
 
@@ -242,10 +243,10 @@ impl<'a> Tile<'a> {
     fn end<S: Strip>(&self, row: usize, sums: [S::V; SUMS]) {
         let sums = if self.call.relu { array_of(|i| S::relu(sums[i])) } else { sums };
         let to = self.to.wrapping_add(row * self.sweep.plane);
-        for (i, sum) in sums.into_iter().enumerate() {
+        for i in 0..SUMS {
             if self.whole || self.exist[i] {
                 // SAFETY: as in `begin`.
-                unsafe { S::store(to.add(self.writes[i]), sum) };
+                unsafe { S::store(to.add(self.writes[i]), sums[i]) };
             }
         }
     }
@@ -263,9 +264,9 @@ unsafe fn read<S: Strip>(from: *const f32) -> [S::V; SUMS] {
 /// A row's sums must be writable at `to`.
 #[inline(always)]
 unsafe fn write<S: Strip>(to: *mut f32, sums: [S::V; SUMS]) {
-    for (i, sum) in sums.into_iter().enumerate() {
+    for i in 0..SUMS {
         // SAFETY: the caller vouches for it.
-        unsafe { S::store(to.add(i * S::WIDTH), sum) };
+        unsafe { S::store(to.add(i * S::WIDTH), sums[i]) };
     }
 }
 
@@ -296,8 +297,10 @@ impl Terms {
                     let point = usize::from(self.points.add(k).read_volatile());
                     let at = self.patch.add(point * S::WIDTH);
                     let value = S::splat(*self.values.add(k));
-                    for (sum, &place) in sums.iter_mut().zip(&self.places) {
-                        *sum = S::fma(value, S::load(at.add(place)), *sum);
+                    // By index: in a build without optimisation across units `zip` stays a function, and
+                    // what it is given leaves its registers.
+                    for i in 0..SUMS {
+                        sums[i] = S::fma(value, S::load(at.add(self.places[i])), sums[i]);
                     }
                 }
             }

@@ -5,6 +5,7 @@
 //!
 //! `unsafe` is allowed here, on the same ground as in [`super::packed`].
 #![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // As in `gather`.
 
 use std::ops::Range;
 
@@ -242,8 +243,9 @@ impl Work<'_> {
             };
             let (these, rest) = std::mem::take(&mut own).split_at_mut(now.len());
             own = rest;
-            for (own, sum) in these.iter_mut().zip(sums) {
-                *own += sum;
+            // By index, as in `packed`.
+            for k in 0..these.len() {
+                these[k] += sums[k];
             }
         }
     }

@@ -11,6 +11,7 @@
 //! `unsafe` is allowed here: the loops read and write through pointers. [`super::layer::Layer`] holds,
 //! when it is made, how far any of them reaches against the places that its tensors have.
 #![allow(unsafe_code)]
+#![allow(clippy::needless_range_loop)] // By index, as in `sparse::gather`.
 
 use std::ops::Range;
 
@@ -184,19 +185,20 @@ impl Unit<'_> {
             }
             let (whole, rest) = terms.as_chunks::<P>();
             for terms in whole {
-                for (term, sums) in terms.iter().zip(&mut sums) {
+                for p in 0..P {
                     // SAFETY: the caller vouches for it.
-                    unsafe { take::<L, T>(term, &from, sums) };
+                    unsafe { take::<L, T>(&terms[p], &from, &mut sums[p]) };
                 }
             }
-            for (term, sums) in rest.iter().zip(&mut sums) {
+            // Fewer than `P`.
+            for p in 0..rest.len() {
                 // SAFETY: the caller vouches for it.
-                unsafe { take::<L, T>(term, &from, sums) };
+                unsafe { take::<L, T>(&rest[p], &from, &mut sums[p]) };
             }
             let mut sum = sums[0];
-            for other in &sums[1..] {
-                for (sum, other) in sum.iter_mut().zip(other) {
-                    *sum = L::add(*sum, *other);
+            for p in 1..P {
+                for t in 0..T {
+                    sum[t] = L::add(sum[t], sums[p][t]);
                 }
             }
             for (spot, sum) in spots.iter().zip(sum) {
@@ -237,14 +239,14 @@ impl Unit<'_> {
             let values = &values[first * offsets.len()..][..TILE * offsets.len()];
             for (&offset, values) in offsets.iter().zip(values.as_chunks::<TILE>().0) {
                 let mut x = [L::splat(0.0); T];
-                for (x, from) in x.iter_mut().zip(from) {
+                for t in 0..T {
                     // SAFETY: the caller vouches for it.
-                    *x = unsafe { L::load(from.add(offset as usize)) };
+                    x[t] = unsafe { L::load(from[t].add(offset as usize)) };
                 }
-                for (sums, &value) in sums.iter_mut().zip(values) {
-                    let value = L::splat(value);
-                    for (sum, x) in sums.iter_mut().zip(x) {
-                        *sum = L::fma(value, x, *sum);
+                for row in 0..TILE {
+                    let value = L::splat(values[row]);
+                    for t in 0..T {
+                        sums[row][t] = L::fma(value, x[t], sums[row][t]);
                     }
                 }
             }
@@ -295,9 +297,10 @@ unsafe fn take<L: Lanes, const T: usize>(
     sums: &mut [L::V; T],
 ) {
     let value = L::splat(term.value);
-    for (sum, from) in sums.iter_mut().zip(from) {
+    for t in 0..T {
         // SAFETY: the caller vouches for it.
-        *sum = L::fma(value, unsafe { L::load(from.add(term.offset as usize)) }, *sum);
+        let x = unsafe { L::load(from[t].add(term.offset as usize)) };
+        sums[t] = L::fma(value, x, sums[t]);
     }
 }
 
@@ -310,9 +313,9 @@ unsafe fn dot(terms: &[Term], from: &[f32]) -> f32 {
     let mut sums = [0.0; 4];
     let (whole, rest) = terms.as_chunks::<4>();
     for terms in whole {
-        for (sum, term) in sums.iter_mut().zip(terms) {
+        for k in 0..4 {
             // SAFETY: the caller vouches for it.
-            *sum += term.value * unsafe { from.get_unchecked(term.offset as usize) };
+            sums[k] += terms[k].value * unsafe { from.get_unchecked(terms[k].offset as usize) };
         }
     }
     for (sum, term) in sums.iter_mut().zip(rest) {
