@@ -15,7 +15,7 @@ use super::parameters::ParamKind;
 use crate::base::hash::Digest;
 use crate::format::{
     AnchorSet, ClassesAndFeatures, Draft, Dtype, Facts, FormatError, ModelFile, Role, Stored,
-    TensorIn,
+    Tensor, TensorIn,
 };
 use crate::sparse::{Mask, MaskError};
 
@@ -253,6 +253,24 @@ pub(super) fn no_strangers(
     }
 }
 
+/// The tensor of this name, whose shape is `expected`.
+pub(super) fn located<'a>(
+    file: &'a ModelFile,
+    path: &Path,
+    name: &str,
+    expected: &[usize],
+) -> Result<Tensor<'a>, FileError> {
+    let (path, tensor) = (path.to_path_buf(), name.to_string());
+    let Some(found) = file.tensor(name) else {
+        return Err(FileError::Missing { path, tensor });
+    };
+    if found.shape() != expected {
+        let (found, expected) = (found.shape().to_vec(), expected.to_vec());
+        return Err(FileError::Shape { path, tensor, found, expected });
+    }
+    Ok(found)
+}
+
 struct Reader<'a> {
     file: &'a ModelFile,
     path: &'a Path,
@@ -260,14 +278,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn tensor(&self, name: &str, expected: &[usize]) -> Result<(Mask, Vec<f32>), FileError> {
+        let found = located(self.file, self.path, name, expected)?;
         let (path, tensor) = (self.path.to_path_buf(), name.to_string());
-        let Some(found) = self.file.tensor(name) else {
-            return Err(FileError::Missing { path, tensor });
-        };
-        if found.shape() != expected {
-            let (found, expected) = (found.shape().to_vec(), expected.to_vec());
-            return Err(FileError::Shape { path, tensor, found, expected });
-        }
         let (positions, values) =
             found.read().map_err(|source| FileError::Format { path: path.clone(), source })?;
         let mask = match positions {

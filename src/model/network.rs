@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::describe::{Description, Op};
-use super::parameters::{BufferKind, ParamKind};
+use super::parameters::{BufferKind, BufferSpec, ParamKind, ParamSpec};
 use crate::base::hash::Digest;
 use crate::base::rng::Stream;
 use crate::sparse::Mask;
@@ -30,6 +30,14 @@ pub struct Parameter {
     pub range: Range<usize>,
 }
 
+impl Parameter {
+    /// That of a description, with its mask and place.
+    pub(super) fn of(spec: ParamSpec, mask: Mask, range: Range<usize>) -> Self {
+        let ParamSpec { name, node, kind, shape, prunable, fan_in } = spec;
+        Self { name, node, kind, shape, prunable, fan_in, mask, range }
+    }
+}
+
 /// One buffer of a network: running statistics of a batch norm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buffer {
@@ -39,6 +47,13 @@ pub struct Buffer {
     pub node: usize,
     /// One value a channel.
     pub values: Vec<f32>,
+}
+
+impl Buffer {
+    /// That of a description, of zeros.
+    pub(super) fn of(spec: BufferSpec) -> Self {
+        Self { name: spec.name, node: spec.node, values: vec![0.0; spec.channels] }
+    }
 }
 
 /// A network whose parameter is the packed vector [`Network::values`].
@@ -69,23 +84,12 @@ pub(super) fn fresh(kind: ParamKind, fan_in: usize, stream: &mut Stream) -> f32 
 impl Network {
     /// A network without weights, for a reader to fill in: every mask is empty.
     pub(super) fn empty(description: Arc<Description>) -> Self {
-        let parameters = description.parameters().into_iter().map(|spec| Parameter {
-            mask: Mask::from_fn(spec.shape.iter().product(), |_| false),
-            name: spec.name,
-            node: spec.node,
-            kind: spec.kind,
-            shape: spec.shape,
-            prunable: spec.prunable,
-            fan_in: spec.fan_in,
-            range: 0..0,
+        let parameters = description.parameters().into_iter().map(|spec| {
+            let mask = Mask::from_fn(spec.shape.iter().product(), |_| false);
+            Parameter::of(spec, mask, 0..0)
         });
         let parameters = parameters.collect();
-        let buffers = description.buffers().into_iter().map(|spec| Buffer {
-            name: spec.name,
-            node: spec.node,
-            values: vec![0.0; spec.channels],
-        });
-        let buffers = buffers.collect();
+        let buffers = description.buffers().into_iter().map(Buffer::of).collect();
         Self { description, parameters, values: Vec::new(), buffers }
     }
 

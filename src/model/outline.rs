@@ -1,13 +1,11 @@
 //! A model file as a device decodes it: what there is and where it lies, and no weight.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::describe::Description;
-use super::file::{FileError, no_strangers};
+use super::file::{FileError, located, no_strangers};
 use super::network::{Buffer, Network, Parameter};
-use super::parameters::ParamSpec;
 use crate::format::{ModelFile, Raw};
 use crate::sparse::Mask;
 
@@ -49,29 +47,15 @@ impl Outline {
             let raw = find(file, path, &spec.name, &spec.shape, spec.prunable)?;
             let range = end..end + raw.nnz;
             end = range.end;
-            network.parameters.push(outlined(spec, range, raw.numel));
+            network.parameters.push(Parameter::of(spec, Mask::full(raw.numel), range));
             parameters.push(raw);
         }
         let mut buffers = Vec::with_capacity(statistics.len());
         for spec in statistics {
             buffers.push(find(file, path, &spec.name, &[spec.channels], false)?);
-            let values = vec![0.0; spec.channels];
-            network.buffers.push(Buffer { name: spec.name, node: spec.node, values });
+            network.buffers.push(Buffer::of(spec));
         }
         Ok(Self { network, parameters, buffers })
-    }
-}
-
-fn outlined(spec: ParamSpec, range: Range<usize>, numel: usize) -> Parameter {
-    Parameter {
-        name: spec.name,
-        node: spec.node,
-        kind: spec.kind,
-        shape: spec.shape,
-        prunable: spec.prunable,
-        fan_in: spec.fan_in,
-        mask: Mask::full(numel),
-        range,
     }
 }
 
@@ -83,14 +67,8 @@ fn find(
     expected: &[usize],
     prunable: bool,
 ) -> Result<Raw, FileError> {
+    let found = located(file, path, name, expected)?;
     let (path, tensor) = (path.to_path_buf(), name.to_string());
-    let Some(found) = file.tensor(name) else {
-        return Err(FileError::Missing { path, tensor });
-    };
-    if found.shape() != expected {
-        let (found, expected) = (found.shape().to_vec(), expected.to_vec());
-        return Err(FileError::Shape { path, tensor, found, expected });
-    }
     if found.nnz() < found.numel() && !prunable {
         return Err(FileError::NotPrunable { path, tensor });
     }

@@ -20,6 +20,8 @@ const KEPT: usize = 64;
 pub(super) struct Losses {
     waiting: VecDeque<Waiting>,
     known: VecDeque<(u64, Loss)>,
+    /// What came last, whose memory every copy uses again.
+    bytes: Vec<u8>,
 }
 
 struct Waiting {
@@ -64,9 +66,9 @@ impl Losses {
         let Some(Waiting { ticket, samples, fetched }) = self.waiting.pop_front() else {
             return Ok(());
         };
-        let mut all = vec![0; bytes(places, samples)];
-        machine.collect(fetched, &mut all)?;
-        let loss = read(&all, samples);
+        self.bytes.resize(bytes(places, samples), 0);
+        machine.collect(fetched, &mut self.bytes)?;
+        let loss = read(&self.bytes, samples);
         match self.known.back_mut() {
             Some((last, sum)) if *last == ticket => {
                 sum.sum += loss.sum;
